@@ -1,0 +1,116 @@
+//! What happened, told to the other shards, to caches and to listeners.
+//!
+//! An event is written to the outbox in the transaction that it tells of, so that it exists exactly when
+//! the change does. It may be delivered more than once and out of order: each effect is unique by the
+//! event's id, by a version or by a key.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CommentId, ConversationId, MediaId, PostId, SessionId, UserId};
+
+/// All events. The names are stored: they are never changed, only added to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    PostCreated {
+        post: PostId,
+        author: UserId,
+        hashtags: Vec<String>,
+        mentions: Vec<UserId>,
+    },
+    /// The caption changed. `version` is the time of the edit, unix ms.
+    PostUpdated {
+        post: PostId,
+        author: UserId,
+        version: i64,
+        hashtags_removed: Vec<String>,
+        hashtags_added: Vec<String>,
+        mentions_added: Vec<UserId>,
+    },
+    PostDeleted {
+        post: PostId,
+        author: UserId,
+        version: i64,
+        hashtags: Vec<String>,
+    },
+    PostLiked {
+        post: PostId,
+        author: UserId,
+        user: UserId,
+        active: bool,
+        version: i64,
+    },
+    CommentCreated {
+        comment: CommentId,
+        post: PostId,
+        post_author: UserId,
+        author: UserId,
+        /// Whom the comment answers, where it is a reply.
+        parent_author: Option<UserId>,
+        mentions: Vec<UserId>,
+    },
+    UserFollowed {
+        user: UserId,
+        follower: UserId,
+        active: bool,
+        version: i64,
+    },
+    MediaUploaded {
+        media: MediaId,
+    },
+    /// A conversation's rows changed; `change` is its counter after it.
+    ConversationChanged {
+        conversation: ConversationId,
+        change: i64,
+        /// Set where the change is a new message.
+        sent: Option<Sent>,
+    },
+    /// A row was added to a user's log; `n` is its number.
+    ReceiverLogged {
+        user: UserId,
+        n: i64,
+    },
+    SessionRevoked {
+        session: SessionId,
+    },
+}
+
+/// A new message, for inboxes and notifications.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sent {
+    pub seq: i32,
+    pub sender: UserId,
+    /// Whose inbox it goes to, the sender's included.
+    pub members: Vec<UserId>,
+    /// Unix ms.
+    pub at: i64,
+}
+
+impl Event {
+    /// The NATS subject behind `<namespace>.event.`; listeners of one conversation or one user subscribe
+    /// to just theirs.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::PostCreated { .. } => "post.created".to_owned(),
+            Self::PostUpdated { .. } => "post.updated".to_owned(),
+            Self::PostDeleted { .. } => "post.deleted".to_owned(),
+            Self::PostLiked { .. } => "post.liked".to_owned(),
+            Self::CommentCreated { .. } => "comment.created".to_owned(),
+            Self::UserFollowed { .. } => "user.followed".to_owned(),
+            Self::MediaUploaded { .. } => "media.uploaded".to_owned(),
+            Self::ConversationChanged { conversation, .. } => conversation_subject(*conversation),
+            Self::ReceiverLogged { user, .. } => receiver_subject(*user),
+            Self::SessionRevoked { .. } => "session.revoked".to_owned(),
+        }
+    }
+}
+
+/// Where the changes of one conversation are told.
+pub fn conversation_subject(conversation: ConversationId) -> String {
+    format!("conversation.{conversation}")
+}
+
+/// Where the log of one user is told.
+pub fn receiver_subject(user: UserId) -> String {
+    format!("receiver.{user}")
+}

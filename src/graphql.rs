@@ -1,0 +1,4 @@
+//! The schema: one file a noun, types and thin resolvers. No rule and no query is written here.
+
+pub mod context;
+pub mod loader;

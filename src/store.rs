@@ -1,0 +1,242 @@
+//! The shards: routing, transactions, reads, and one file of queries a noun.
+//!
+//! A caller names the slot of what it wants; only this module knows which shard that is.
+
+pub mod coalesce;
+pub mod idempotency;
+pub mod map;
+pub mod migrate;
+pub mod shard;
+mod tx;
+pub mod user;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use sea_orm::{DatabaseConnection, TransactionTrait};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ShardConfig;
+use crate::domain::id::Slot;
+use crate::domain::{Clock, Error, Result};
+use coalesce::{Batch, Coalescer};
+use map::SlotMap;
+use shard::{Shard, failure, is_retryable};
+use tx::sql_with;
+pub use tx::{OutboxRow, Tx};
+
+/// How often a transaction is run again after a serialization failure or a deadlock.
+const MAX_RETRIES: u32 = 4;
+
+/// Events of a transaction that was committed on this shard (by index).
+#[derive(Debug)]
+pub struct Committed {
+    pub shard: usize,
+    pub events: Vec<OutboxRow>,
+}
+
+/// All shards. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shards: Vec<Arc<Shard>>,
+    map: ArcSwap<SlotMap>,
+    clock: Clock,
+    committed: mpsc::Sender<Committed>,
+}
+
+impl Store {
+    /// Reads the shard map from the shards that answer. At least one must, and must have been migrated.
+    /// Committed events go to `committed`; where it is full they wait in the outbox for the sweeper.
+    pub async fn open(
+        config: &ShardConfig,
+        clock: Clock,
+        committed: mpsc::Sender<Committed>,
+    ) -> anyhow::Result<Self> {
+        let mut shards = Vec::with_capacity(config.shards.len());
+        for endpoint in &config.shards {
+            shards.push(Arc::new(Shard::open(&endpoint.shard, config).await?));
+        }
+        let map = newest_map(&shards).await?.ok_or_else(|| {
+            anyhow::anyhow!(
+                "SHARDS: no shard could be read, or none has a shard map; start the servers and run `fowergram migrate up`"
+            )
+        })?;
+        Ok(Self(Arc::new(Inner { shards, map: ArcSwap::from_pointee(map), clock, committed })))
+    }
+
+    /// Takes the newest map that can be read, if it is newer than the one in memory.
+    pub async fn refresh_map(&self) -> anyhow::Result<()> {
+        if let Some(map) = newest_map(&self.0.shards).await?
+            && map.epoch > self.0.map.load().epoch
+        {
+            tracing::info!(epoch = map.epoch, "new shard map");
+            self.0.map.store(Arc::new(map));
+        }
+        Ok(())
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub fn shards(&self) -> &[Arc<Shard>] {
+        &self.0.shards
+    }
+
+    /// The index of the shard that owns the slot.
+    pub fn owner(&self, slot: Slot) -> usize {
+        self.0.map.load().owner(slot)
+    }
+
+    fn shard(&self, slot: Slot) -> &Arc<Shard> {
+        &self.0.shards[self.owner(slot)]
+    }
+
+    /// Runs one transaction on the slot's shard: the rows, the counters and the events, or nothing. It is
+    /// run again after a serialization failure or a deadlock, so `work` has no effects outside `Tx`.
+    pub async fn tx<T, F, R>(&self, slot: Slot, work: F) -> Result<T>
+    where
+        F: Fn(Tx) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let mut retries = 0;
+        loop {
+            match self.tx_once(slot, &work).await {
+                Err(error) if retries < MAX_RETRIES && is_retryable(&error) => {
+                    retries += 1;
+                    metrics::counter!("fowergram_transaction_retries_total").increment(1);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn tx_once<T, F, R>(&self, slot: Slot, work: &F) -> Result<T>
+    where
+        F: Fn(Tx) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let index = self.owner(slot);
+        let shard = &self.0.shards[index];
+        let (value, events) = shard
+            .bounded(async {
+                let connection = shard.primary.begin().await.map_err(failure)?;
+                let tx = Tx::new(connection, slot, self.0.clock.clone());
+                match work(tx.clone()).await {
+                    Ok(value) => Ok((value, tx.commit().await?)),
+                    Err(error) => {
+                        tx.rollback().await;
+                        Err(error)
+                    }
+                }
+            })
+            .await?;
+        if !events.is_empty() {
+            // A full queue is no loss: the rows are in the outbox, and the sweeper takes what is left there.
+            let _ = self.0.committed.try_send(Committed { shard: index, events });
+        }
+        Ok(value)
+    }
+
+    /// Reads from the slot's primary, outside a transaction.
+    pub async fn read<T, F>(&self, slot: Slot, work: F) -> Result<T>
+    where
+        F: AsyncFnOnce(DatabaseConnection) -> Result<T>,
+    {
+        let shard = self.shard(slot);
+        shard.bounded(work(shard.primary.clone())).await
+    }
+
+    /// Asks every shard that owns one of the keys once, side by side. A shard that can't be read leaves
+    /// its error in place of its rows.
+    pub async fn scatter<K, T, F, R>(
+        &self,
+        keys: Vec<K>,
+        slot: impl Fn(&K) -> Slot,
+        work: F,
+    ) -> Vec<Result<T>>
+    where
+        F: Fn(DatabaseConnection, Vec<K>) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let groups = self.group(keys, slot);
+        join_all(groups.into_iter().map(|(index, keys)| {
+            let shard = &self.0.shards[index];
+            shard.bounded(work(shard.primary.clone(), keys))
+        }))
+        .await
+    }
+
+    /// The keys by the shard that owns them.
+    fn group<K>(&self, keys: Vec<K>, slot: impl Fn(&K) -> Slot) -> HashMap<usize, Vec<K>> {
+        let map = self.0.map.load();
+        let mut groups: HashMap<usize, Vec<K>> = HashMap::new();
+        for key in keys {
+            groups.entry(map.owner(slot(&key))).or_default().push(key);
+        }
+        groups
+    }
+}
+
+/// A table that is read by key, on all shards, together with the other requests of this process.
+pub struct Rows<B: Batch> {
+    store: Store,
+    shards: Vec<Coalescer<B>>,
+}
+
+impl<B: Batch> Rows<B> {
+    pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
+        let shards = store.shards().iter().map(|shard| Coalescer::new(shard.clone(), tasks)).collect();
+        Self { store: store.clone(), shards }
+    }
+
+    /// The rows of these keys. Keys of a shard that can't be read are in the error's place: the first
+    /// error is returned beside what was found.
+    pub async fn load(&self, keys: &[B::Key]) -> (HashMap<B::Key, Arc<B::Row>>, Option<Error>) {
+        let groups = self.store.group(keys.to_vec(), B::slot);
+        let asked = groups.into_iter().map(|(index, keys)| async move {
+            let found = self.shards[index].load(keys.clone()).await;
+            (keys, found)
+        });
+        let mut rows = HashMap::with_capacity(keys.len());
+        let mut failed = None;
+        for (keys, found) in join_all(asked).await {
+            match found {
+                Ok(found) => {
+                    rows.extend(keys.iter().filter_map(|key| Some((*key, found.get(key)?.clone()))));
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        (rows, failed)
+    }
+
+    /// One row.
+    pub async fn get(&self, key: B::Key) -> Result<Option<Arc<B::Row>>> {
+        let index = self.store.owner(B::slot(&key));
+        let found = self.shards[index].load(vec![key]).await?;
+        Ok(found.get(&key).cloned())
+    }
+}
+
+/// The tables that are read by key.
+pub struct Tables {
+    pub users: Rows<user::ById>,
+}
+
+impl Tables {
+    pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
+        Self { users: Rows::new(store, tasks) }
+    }
+}
+
+async fn newest_map(shards: &[Arc<Shard>]) -> anyhow::Result<Option<SlotMap>> {
+    let read = join_all(shards.iter().map(|shard| map::read(shard))).await;
+    let newest = read.into_iter().filter_map(|map| map.ok().flatten()).max_by_key(|(epoch, _)| *epoch);
+    newest.map(|(epoch, ranges)| SlotMap::parse(epoch, &ranges, shards)).transpose()
+}

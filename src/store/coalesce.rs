@@ -1,0 +1,100 @@
+//! Point reads of many requests, asked of a shard together.
+//!
+//! Keys that arrive while a query is under way wait for it and go with the next one, so that the shard
+//! sees one statement at a time for each table however many requests there are, and a busier process
+//! asks larger batches instead of more. A read never joins a query that was already sent: whoever asks
+//! after a commit sees it.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use sea_orm::DatabaseConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::shard::Shard;
+use crate::domain::id::Slot;
+use crate::domain::{Error, Result};
+
+/// The most keys in one statement; more wait for the next.
+const MAX_KEYS: usize = 1000;
+/// How many askers may wait for one table of one shard; more are refused.
+const QUEUE: usize = 4096;
+
+/// A table, or a question about one, that is read by key.
+pub trait Batch: Send + Sync + 'static {
+    type Key: Copy + Eq + Hash + Debug + Send + Sync + 'static;
+    type Row: Send + Sync + 'static;
+
+    /// The slot in which the key's row lies.
+    fn slot(key: &Self::Key) -> Slot;
+
+    /// Reads all keys with one statement; absent rows are left out.
+    fn fetch(
+        connection: &DatabaseConnection,
+        keys: Vec<Self::Key>,
+    ) -> impl Future<Output = Result<Vec<(Self::Key, Self::Row)>>> + Send;
+}
+
+type Found<B> = HashMap<<B as Batch>::Key, Arc<<B as Batch>::Row>>;
+
+struct Ask<B: Batch> {
+    keys: Vec<B::Key>,
+    answer: oneshot::Sender<Result<Arc<Found<B>>>>,
+}
+
+/// The queue of one table on one shard.
+pub struct Coalescer<B: Batch> {
+    asks: mpsc::Sender<Ask<B>>,
+}
+
+impl<B: Batch> Coalescer<B> {
+    pub fn new(shard: Arc<Shard>, tasks: &TaskTracker) -> Self {
+        let (asks, queue) = mpsc::channel(QUEUE);
+        tasks.spawn(run::<B>(shard, queue));
+        Self { asks }
+    }
+
+    /// Reads these keys; those without a row are absent from the answer.
+    pub async fn load(&self, keys: Vec<B::Key>) -> Result<Arc<Found<B>>> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Ask { keys, answer }).map_err(|_| Error::ShardUnavailable)?;
+        answered.await.map_err(|_| Error::ShardUnavailable)?
+    }
+}
+
+/// Ends when the last `Coalescer` is dropped.
+async fn run<B: Batch>(shard: Arc<Shard>, mut queue: mpsc::Receiver<Ask<B>>) {
+    while let Some(first) = queue.recv().await {
+        let mut asks = vec![first];
+        let mut waiting = asks[0].keys.len();
+        while waiting < MAX_KEYS {
+            let Ok(ask) = queue.try_recv() else { break };
+            waiting += ask.keys.len();
+            asks.push(ask);
+        }
+        asks.retain(|ask| !ask.answer.is_closed());
+        if asks.is_empty() {
+            continue;
+        }
+        let answer = ask_shard::<B>(&shard, &asks).await;
+        for ask in asks {
+            // Whoever gave up waiting does not mind.
+            let _ = ask.answer.send(answer.clone());
+        }
+    }
+}
+
+async fn ask_shard<B: Batch>(shard: &Shard, asks: &[Ask<B>]) -> Result<Arc<Found<B>>> {
+    let mut keys: Vec<B::Key> = Vec::with_capacity(asks.len());
+    let mut seen = std::collections::HashSet::with_capacity(asks.len());
+    for key in asks.iter().flat_map(|ask| &ask.keys) {
+        if seen.insert(*key) {
+            keys.push(*key);
+        }
+    }
+    let rows = shard.bounded(B::fetch(&shard.primary, keys)).await?;
+    Ok(Arc::new(rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect()))
+}

@@ -1,0 +1,107 @@
+//! Which shard owns which slot.
+
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+use serde::{Deserialize, Serialize};
+
+use super::shard::{Shard, failure};
+use crate::domain::id::{SLOTS, Slot};
+use crate::domain::{Error, Result};
+
+/// A run of slots, both ends included, and the name of its shard: the stored form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    pub from: u16,
+    pub to: u16,
+    pub shard: String,
+}
+
+/// The map in memory: an index into the configured shards for each slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotMap {
+    pub epoch: i64,
+    owners: Vec<u16>,
+}
+
+impl SlotMap {
+    /// The owner of a slot, as an index into the shards.
+    pub fn owner(&self, slot: Slot) -> usize {
+        usize::from(self.owners[usize::from(slot.number())])
+    }
+
+    /// Checks a stored map: every slot has an owner, and every owner is a configured shard.
+    pub fn parse(epoch: i64, ranges: &[Range], shards: &[std::sync::Arc<Shard>]) -> anyhow::Result<Self> {
+        let mut owners = vec![u16::MAX; usize::from(SLOTS)];
+        for range in ranges {
+            let index = shards.iter().position(|shard| shard.name == range.shard).ok_or_else(|| {
+                anyhow::anyhow!("SHARDS: the shard map names {}, which is not set", range.shard)
+            })?;
+            anyhow::ensure!(
+                range.from <= range.to && range.to < SLOTS,
+                "the shard map has a range beyond its slots"
+            );
+            owners[usize::from(range.from)..=usize::from(range.to)].fill(u16::try_from(index)?);
+        }
+        anyhow::ensure!(!owners.contains(&u16::MAX), "the shard map leaves slots without an owner");
+        Ok(Self { epoch, owners })
+    }
+
+    /// The first map of a new cluster: equal shares, in the order in which the shards are configured.
+    pub fn even(shards: &[String]) -> Vec<Range> {
+        let count = shards.len();
+        let bound = |index: usize| u16::try_from(index * usize::from(SLOTS) / count).unwrap_or(SLOTS);
+        shards
+            .iter()
+            .enumerate()
+            .map(|(index, shard)| Range {
+                from: bound(index),
+                to: bound(index + 1) - 1,
+                shard: shard.clone(),
+            })
+            .collect()
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Stored {
+    epoch: i64,
+    ranges: serde_json::Value,
+}
+
+/// The newest map that this shard has; `None` on a shard that was never migrated.
+pub async fn read(shard: &Shard) -> Result<Option<(i64, Vec<Range>)>> {
+    let sql = "select epoch, ranges from shard_map order by epoch desc limit 1";
+    let statement = Statement::from_string(sea_orm::DbBackend::Postgres, sql);
+    let row = shard
+        .bounded(async { Stored::find_by_statement(statement).one(&shard.primary).await.map_err(failure) })
+        .await?;
+    row.map(|row| Ok((row.epoch, serde_json::from_value(row.ranges).map_err(Error::internal)?))).transpose()
+}
+
+/// Stores a map on a shard; the same epoch again changes nothing.
+pub async fn write(connection: &impl ConnectionTrait, epoch: i64, ranges: &[Range]) -> Result<()> {
+    let ranges = serde_json::to_value(ranges).map_err(Error::internal)?;
+    let sql = "insert into shard_map (epoch, ranges) values ($1, $2) on conflict do nothing";
+    let statement =
+        Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, sql, [epoch.into(), ranges.into()]);
+    connection.execute_raw(statement).await.map_err(failure)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_map_covers_every_slot_once() {
+        for count in [1, 2, 3, 4, 7] {
+            let names: Vec<String> = (0..count).map(|index| format!("s{index}")).collect();
+            let ranges = SlotMap::even(&names);
+            let mut next = 0;
+            for range in &ranges {
+                assert_eq!(range.from, next);
+                next = range.to + 1;
+            }
+            assert_eq!(next, SLOTS);
+        }
+    }
+}

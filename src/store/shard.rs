@@ -1,0 +1,120 @@
+//! One `PostgreSQL` database and its pool; and what its errors mean.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlxError};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::ShardConfig;
+use crate::domain::{Error, Result};
+
+/// A shard as this process reaches it.
+#[derive(Debug)]
+pub struct Shard {
+    pub name: String,
+    pub primary: DatabaseConnection,
+    /// Past any pooler: for migrations and locks.
+    pub direct_url: SecretString,
+    pub timeout: Duration,
+}
+
+impl Shard {
+    /// Makes the pool. Connections are opened when they are needed, so that a process starts, and serves
+    /// the other shards' users, while this one is down.
+    pub async fn open(name: &str, config: &ShardConfig) -> Result<Self> {
+        let find = |endpoints: &[crate::config::Endpoint]| {
+            endpoints.iter().find(|endpoint| endpoint.shard == name).map(|endpoint| endpoint.url.clone())
+        };
+        let url = find(&config.shards).ok_or(Error::ShardUnavailable)?;
+        let mut options = ConnectOptions::new(url.expose_secret());
+        let connect = Duration::from_millis(config.shard_connect_timeout_ms);
+        options
+            .max_connections(config.shard_pool_size)
+            .min_connections(0)
+            .connect_timeout(connect)
+            .acquire_timeout(connect)
+            .idle_timeout(Duration::from_mins(5))
+            .test_before_acquire(false)
+            .connect_lazy(true)
+            .sqlx_logging(false);
+        #[expect(clippy::disallowed_methods, reason = "this is where connections are made")]
+        let primary = Database::connect(options).await.map_err(failure)?;
+        Ok(Self {
+            name: name.to_owned(),
+            primary,
+            direct_url: find(&config.shard_direct).unwrap_or(url),
+            timeout: Duration::from_millis(config.shard_statement_timeout_ms),
+        })
+    }
+
+    /// Bounds what is asked of the shard in time.
+    pub async fn bounded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(result) => result.inspect_err(|error| {
+                if matches!(error, Error::ShardUnavailable) {
+                    metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone())
+                        .increment(1);
+                }
+            }),
+            Err(_) => {
+                tracing::warn!(shard = %self.name, "no answer within the time-out");
+                metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone()).increment(1);
+                Err(Error::ShardUnavailable)
+            }
+        }
+    }
+}
+
+/// The SQLSTATE of an error that `PostgreSQL` reported.
+fn sqlstate(error: &DbErr) -> Option<String> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause))
+        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => match &**cause {
+            SqlxError::Database(report) => report.code().map(std::borrow::Cow::into_owned),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether the error says that the shard can't be talked to, rather than that it refused something:
+/// class 08 (connection), 57P01–57P03 (shutting down, starting), 53300 (too many connections),
+/// 25006 (read-only: a standby that was a primary).
+fn is_unavailable(error: &DbErr) -> bool {
+    if let Some(state) = sqlstate(error) {
+        return state.starts_with("08")
+            || matches!(state.as_str(), "57P01" | "57P02" | "57P03" | "53300" | "25006");
+    }
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => matches!(
+            &**cause,
+            SqlxError::Io(_)
+                | SqlxError::Tls(_)
+                | SqlxError::Protocol(_)
+                | SqlxError::PoolTimedOut
+                | SqlxError::PoolClosed
+                | SqlxError::WorkerCrashed
+        ),
+        _ => false,
+    }
+}
+
+/// What an error of the driver means to the rules.
+pub fn failure(error: DbErr) -> Error {
+    if is_unavailable(&error) {
+        tracing::warn!(cause = %error, "shard unavailable");
+        return Error::ShardUnavailable;
+    }
+    Error::internal(error)
+}
+
+/// True for a serialization failure or a deadlock: the same transaction may succeed when run again.
+pub fn is_retryable(error: &Error) -> bool {
+    let Error::Internal(cause) = error else { return false };
+    cause
+        .downcast_ref::<DbErr>()
+        .and_then(sqlstate)
+        .is_some_and(|state| matches!(state.as_str(), "40001" | "40P01"))
+}

@@ -1,0 +1,97 @@
+//! One transaction on one shard, with the events that it causes.
+
+use std::sync::{Arc, Mutex};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
+use uuid::Uuid;
+
+use super::shard::failure;
+use crate::domain::event::Event;
+use crate::domain::id::{EventId, Slot};
+use crate::domain::{Clock, Error, Result};
+
+/// An event as it lies in the outbox.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    pub id: Uuid,
+    /// Without the namespace, which a cluster may change.
+    pub subject: String,
+    pub payload: String,
+}
+
+/// A running transaction: a handle, cheap to clone. All that is read and written through it lies in the
+/// shard of one slot.
+#[derive(Clone)]
+pub struct Tx(Arc<Inner>);
+
+struct Inner {
+    connection: DatabaseTransaction,
+    slot: Slot,
+    clock: Clock,
+    events: Mutex<Vec<OutboxRow>>,
+}
+
+impl Tx {
+    pub(super) fn new(connection: DatabaseTransaction, slot: Slot, clock: Clock) -> Self {
+        Self(Arc::new(Inner { connection, slot, clock, events: Mutex::default() }))
+    }
+
+    pub fn slot(&self) -> Slot {
+        self.0.slot
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Adds an event: it is stored with the rows, or not at all, and published after the commit.
+    pub fn emit(&self, event: &Event) -> Result<()> {
+        let row = OutboxRow {
+            id: EventId::make(&self.0.clock, self.0.slot).uuid(),
+            subject: event.subject(),
+            payload: serde_json::to_string(event).map_err(Error::internal)?,
+        };
+        self.0.events.lock().map_err(|_| poisoned())?.push(row);
+        Ok(())
+    }
+
+    pub(super) fn connection(&self) -> &DatabaseTransaction {
+        &self.0.connection
+    }
+
+    /// Stores the events and commits; the events are then to be published.
+    pub(super) async fn commit(self) -> Result<Vec<OutboxRow>> {
+        let inner = Arc::into_inner(self.0)
+            .ok_or_else(|| Error::internal(anyhow::anyhow!("a transaction's handle outlived its work")))?;
+        let events = inner.events.into_inner().map_err(|_| poisoned())?;
+        if !events.is_empty() {
+            let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
+            let subjects: Vec<String> = events.iter().map(|event| event.subject.clone()).collect();
+            let payloads: Vec<String> = events.iter().map(|event| event.payload.clone()).collect();
+            let sql = "insert into outbox (id, subject, payload) select * from unnest($1::uuid[], $2::text[], $3::text[])";
+            inner
+                .connection
+                .execute_raw(sql_with(sql, [ids.into(), subjects.into(), payloads.into()]))
+                .await
+                .map_err(failure)?;
+        }
+        inner.connection.commit().await.map_err(failure)?;
+        Ok(events)
+    }
+
+    pub(super) async fn rollback(self) {
+        let Some(inner) = Arc::into_inner(self.0) else { return };
+        if let Err(error) = inner.connection.rollback().await {
+            tracing::debug!(cause = %error, "rollback failed; the connection is dropped");
+        }
+    }
+}
+
+fn poisoned() -> Error {
+    Error::internal(anyhow::anyhow!("a thread panicked while it held the events of a transaction"))
+}
+
+/// A statement with its parameters.
+pub(super) fn sql_with<const N: usize>(sql: &str, values: [Value; N]) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+}

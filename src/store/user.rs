@@ -1,0 +1,154 @@
+//! Users and their credentials.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveModel, QuerySelect};
+use time::OffsetDateTime;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::account::AccountState;
+use crate::domain::id::{MediaId, Slot, UserId};
+
+/// A user's row. `role` and `state` are the numbers of `domain::account`'s enums.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub username: String,
+    pub email: String,
+    pub email_verified: bool,
+    pub full_name: Option<String>,
+    pub bio: Option<String>,
+    pub website: Option<String>,
+    pub avatar_id: Option<Uuid>,
+    pub role: i16,
+    pub state: i16,
+    pub is_verified: bool,
+    pub post_count: i32,
+    pub follower_count: i32,
+    pub following_count: i32,
+    pub name_fence: i32,
+    pub created_at: OffsetDateTime,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub fn id(&self) -> UserId {
+        UserId::from_row(self.id)
+    }
+
+    pub fn avatar(&self) -> Option<MediaId> {
+        self.avatar_id.map(MediaId::from_row)
+    }
+
+    /// Whether the account is in use: not suspended, deactivated or about to be deleted.
+    pub fn is_active(&self) -> bool {
+        self.state == AccountState::Active as i16
+    }
+}
+
+/// Users by id. Sign-ups that were taken back are not users.
+pub struct ById;
+
+impl Batch for ById {
+    type Key = UserId;
+    type Row = Model;
+
+    fn slot(key: &UserId) -> Slot {
+        key.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<UserId>) -> Result<Vec<(UserId, Model)>> {
+        let ids: Vec<Uuid> = keys.into_iter().map(UserId::uuid).collect();
+        let rows = Entity::find()
+            .filter(Column::Id.eq_any(ids))
+            .filter(Column::State.ne(AccountState::Aborted as i16))
+            .all(connection)
+            .await
+            .map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
+    }
+}
+
+/// Inserts a user and its password. False: a row with this id is there already, which for a sign-up
+/// means that the reconciler has taken it back.
+pub async fn insert(tx: &Tx, user: Model, password_hash: &str) -> Result<bool> {
+    let id = user.id;
+    let inserted = Entity::insert(user.into_active_model())
+        .on_conflict_do_nothing()
+        .exec_without_returning(tx.connection())
+        .await
+        .map_err(failure)?;
+    if !matches!(inserted, sea_orm::TryInsertResult::Inserted(_)) {
+        return Ok(false);
+    }
+    let sql = "insert into credentials (user_id, password_hash) values ($1, $2)";
+    tx.connection().execute_raw(sql_with(sql, [id.into(), password_hash.into()])).await.map_err(failure)?;
+    Ok(true)
+}
+
+/// The user's row, locked until the transaction ends.
+pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid())
+        .filter(Column::State.ne(AccountState::Aborted as i16))
+        .lock_exclusive()
+        .one(tx.connection())
+        .await
+        .map_err(failure)
+}
+
+/// Writes the fields that people change about themselves.
+pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
+    let change = ActiveModel {
+        id: Set(user.id),
+        username: Set(user.username.clone()),
+        full_name: Set(user.full_name.clone()),
+        bio: Set(user.bio.clone()),
+        website: Set(user.website.clone()),
+        avatar_id: Set(user.avatar_id),
+        ..Default::default()
+    };
+    change.update_without_returning(tx.connection()).await.map_err(failure)?;
+    Ok(())
+}
+
+/// What is counted in a user's row.
+#[derive(Debug, Clone, Copy)]
+pub enum Counter {
+    Posts,
+    Followers,
+    Following,
+}
+
+/// Adds to a counter; in the transaction that writes the row that it counts.
+pub async fn count(tx: &Tx, id: UserId, counter: Counter, by: i32) -> Result<()> {
+    let sql = match counter {
+        Counter::Posts => "update users set post_count = post_count + $2 where id = $1",
+        Counter::Followers => "update users set follower_count = follower_count + $2 where id = $1",
+        Counter::Following => "update users set following_count = following_count + $2 where id = $1",
+    };
+    tx.connection().execute_raw(sql_with(sql, [id.uuid().into(), by.into()])).await.map_err(failure)?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct Credential {
+    password_hash: String,
+}
+
+/// The stored password hash, a PHC string.
+pub async fn password_hash(connection: &DatabaseConnection, id: UserId) -> Result<Option<String>> {
+    let sql = "select password_hash from credentials where user_id = $1";
+    let row = Credential::find_by_statement(sql_with(sql, [id.uuid().into()]))
+        .one(connection)
+        .await
+        .map_err(failure)?;
+    Ok(row.map(|row| row.password_hash))
+}
