@@ -1,0 +1,136 @@
+//! Comments and replies; in their post's slot.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseConnection, IntoActiveModel, QueryOrder, QuerySelect};
+use time::OffsetDateTime;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::id::{CommentId, PostId, Slot, UserId};
+
+/// A comment's row; a reply has the comment that it answers as parent.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "comments")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub post_id: Uuid,
+    pub author_id: Uuid,
+    pub parent_id: Option<Uuid>,
+    pub text: String,
+    pub mention_ids: Vec<Uuid>,
+    pub reply_count: i32,
+    pub created_at: OffsetDateTime,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub fn id(&self) -> CommentId {
+        CommentId::from_row(self.id)
+    }
+
+    pub fn post(&self) -> PostId {
+        PostId::from_row(self.post_id)
+    }
+
+    pub fn author(&self) -> UserId {
+        UserId::from_row(self.author_id)
+    }
+
+    pub fn parent(&self) -> Option<CommentId> {
+        self.parent_id.map(CommentId::from_row)
+    }
+
+    pub fn mentions(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.mention_ids.iter().copied().map(UserId::from_row)
+    }
+}
+
+/// Comments by id.
+pub struct ById;
+
+impl Batch for ById {
+    type Key = CommentId;
+    type Row = Model;
+
+    fn slot(key: &CommentId) -> Slot {
+        key.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<CommentId>) -> Result<Vec<(CommentId, Model)>> {
+        let ids: Vec<Uuid> = keys.into_iter().map(CommentId::uuid).collect();
+        let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(connection).await.map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
+    }
+}
+
+/// Inserts a comment and counts it: in its post, and in the comment that it answers.
+pub async fn insert(tx: &Tx, comment: Model) -> Result<()> {
+    let (post, parent) = (comment.post_id, comment.parent_id);
+    let connection = tx.connection();
+    Entity::insert(comment.into_active_model()).exec_without_returning(connection).await.map_err(failure)?;
+    let sql = "update posts set comment_count = comment_count + 1 where id = $1";
+    connection.execute_raw(sql_with(sql, [post.into()])).await.map_err(failure)?;
+    if let Some(parent) = parent {
+        let sql = "update comments set reply_count = reply_count + 1 where id = $1";
+        connection.execute_raw(sql_with(sql, [parent.into()])).await.map_err(failure)?;
+    }
+    Ok(())
+}
+
+pub async fn find(tx: &Tx, id: CommentId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid()).one(tx.connection()).await.map_err(failure)
+}
+
+/// In which order a list stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Newest,
+    Oldest,
+}
+
+/// A post's comments, without the replies, from behind `after`.
+pub async fn of_post(
+    connection: &DatabaseConnection,
+    post: PostId,
+    order: Order,
+    after: Option<CommentId>,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    let query = Entity::find().filter(Column::PostId.eq(post.uuid())).filter(Column::ParentId.is_null());
+    page(connection, query, order, after, limit).await
+}
+
+/// The replies to a comment, oldest first, from behind `after`.
+pub async fn replies(
+    connection: &DatabaseConnection,
+    parent: CommentId,
+    after: Option<CommentId>,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    let query = Entity::find().filter(Column::ParentId.eq(parent.uuid()));
+    page(connection, query, Order::Oldest, after, limit).await
+}
+
+async fn page(
+    connection: &DatabaseConnection,
+    mut query: Select<Entity>,
+    order: Order,
+    after: Option<CommentId>,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    if let Some(after) = after {
+        query = query.filter(match order {
+            Order::Newest => Column::Id.lt(after.uuid()),
+            Order::Oldest => Column::Id.gt(after.uuid()),
+        });
+    }
+    let direction = if order == Order::Newest { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
+    query.order_by(Column::Id, direction).limit(limit).all(connection).await.map_err(failure)
+}

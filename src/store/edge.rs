@@ -1,0 +1,215 @@
+//! Edges between people and things (who likes what, who follows whom): the table that decides, and its
+//! mirror on the other side.
+//!
+//! An edge carries a version that is raised under its row's lock, and stays as a tombstone when it ends.
+//! A mirror applies only a greater version and counts only a transition, so that neither the order nor
+//! the number of deliveries matters.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::id::{PostId, Slot, UserId};
+
+/// The four tables of edges. Each is (owner, other): the owner's slot is the row's.
+#[derive(Debug, Clone, Copy)]
+pub enum Table {
+    /// post, user
+    Likes,
+    /// user, post: the mirror of `Likes`
+    Liked,
+    /// followed user, follower
+    Followers,
+    /// user, followed user: the mirror of `Followers`
+    Following,
+}
+
+impl Table {
+    const fn names(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Likes => ("likes", "post_id", "user_id"),
+            Self::Liked => ("liked", "user_id", "post_id"),
+            Self::Followers => ("followers", "user_id", "follower_id"),
+            Self::Following => ("following", "user_id", "followee_id"),
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Version {
+    version: i64,
+}
+
+/// Begins or ends an edge where it is decided. The new version, or `None` if it was so already.
+pub async fn set(tx: &Tx, table: Table, owner: Uuid, other: Uuid, active: bool) -> Result<Option<i64>> {
+    let (name, owner_column, other_column) = table.names();
+    let now = tx.clock().now();
+    // Without a row there is nothing to end.
+    let sql = if active {
+        format!(
+            "insert into {name} as edge ({owner_column}, {other_column}, active, version, changed_at)
+             values ($1, $2, true, 1, $3)
+             on conflict ({owner_column}, {other_column})
+             do update set active = true, version = edge.version + 1, changed_at = $3 where not edge.active
+             returning version"
+        )
+    } else {
+        format!(
+            "update {name} set active = false, version = version + 1, changed_at = $3
+             where {owner_column} = $1 and {other_column} = $2 and active returning version"
+        )
+    };
+    let statement = sql_with(&sql, [owner.into(), other.into(), now.into()]);
+    let row = Version::find_by_statement(statement).one(tx.connection()).await.map_err(failure)?;
+    Ok(row.map(|row| row.version))
+}
+
+/// Brings a mirror to a version of its edge. What it adds to the count of the owner's edges: 1, 0 or -1.
+pub async fn mirror(
+    tx: &Tx,
+    table: Table,
+    (owner, other): (Uuid, Uuid),
+    active: bool,
+    version: i64,
+) -> Result<i32> {
+    let (name, owner_column, other_column) = table.names();
+    let lock = format!(
+        "select active, version from {name} where {owner_column} = $1 and {other_column} = $2 for update"
+    );
+    let insert = format!(
+        "insert into {name} ({owner_column}, {other_column}, active, version, changed_at)
+         values ($1, $2, false, 0, $3) on conflict do nothing"
+    );
+    let update = format!(
+        "update {name} set active = $3, version = $4, changed_at = $5
+         where {owner_column} = $1 and {other_column} = $2"
+    );
+    let now = tx.clock().now();
+    let connection = tx.connection();
+    connection
+        .execute_raw(sql_with(&insert, [owner.into(), other.into(), now.into()]))
+        .await
+        .map_err(failure)?;
+    let known = Known::find_by_statement(sql_with(&lock, [owner.into(), other.into()]))
+        .one(connection)
+        .await
+        .map_err(failure)?;
+    let Some(known) = known.filter(|known| known.version < version) else { return Ok(0) };
+    let values = [owner.into(), other.into(), active.into(), version.into(), now.into()];
+    connection.execute_raw(sql_with(&update, values)).await.map_err(failure)?;
+    Ok(i32::from(active) - i32::from(known.active))
+}
+
+#[derive(FromQueryResult)]
+struct Known {
+    active: bool,
+    version: i64,
+}
+
+/// One end of an edge in a list, with what its cursor needs.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Listed {
+    pub other: Uuid,
+    pub changed_at: OffsetDateTime,
+}
+
+/// The other ends of an owner's edges, newest first, from behind `before`.
+pub async fn list(
+    connection: &DatabaseConnection,
+    table: Table,
+    owner: Uuid,
+    before: Option<(OffsetDateTime, Uuid)>,
+    limit: u64,
+) -> Result<Vec<Listed>> {
+    let (name, owner_column, other_column) = table.names();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let statement = if let Some((at, other)) = before {
+        let sql = format!(
+            "select {other_column} as other, changed_at from {name}
+             where {owner_column} = $1 and active and (changed_at, {other_column}) < ($2, $3)
+             order by changed_at desc, {other_column} desc limit $4"
+        );
+        sql_with(&sql, [owner.into(), at.into(), other.into(), limit.into()])
+    } else {
+        let sql = format!(
+            "select {other_column} as other, changed_at from {name} where {owner_column} = $1 and active
+             order by changed_at desc, {other_column} desc limit $2"
+        );
+        sql_with(&sql, [owner.into(), limit.into()])
+    };
+    Listed::find_by_statement(statement).all(connection).await.map_err(failure)
+}
+
+#[derive(FromQueryResult)]
+struct Pair {
+    owner: Uuid,
+    other: Uuid,
+}
+
+async fn existing(
+    connection: &DatabaseConnection,
+    table: Table,
+    owners: Vec<Uuid>,
+    others: Vec<Uuid>,
+) -> Result<Vec<Pair>> {
+    let (name, owner_column, other_column) = table.names();
+    let sql = format!(
+        "select {owner_column} as owner, {other_column} as other
+         from unnest($1::uuid[], $2::uuid[]) pair (a, b)
+         join {name} on {owner_column} = pair.a and {other_column} = pair.b where active"
+    );
+    Pair::find_by_statement(sql_with(&sql, [owners.into(), others.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
+}
+
+/// Whether the second follows the first.
+pub struct IsFollower;
+
+impl Batch for IsFollower {
+    type Key = (UserId, UserId);
+    type Row = ();
+
+    fn slot((user, _): &Self::Key) -> Slot {
+        user.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
+        let (users, followers) = keys.iter().map(|(user, follower)| (user.uuid(), follower.uuid())).unzip();
+        let pairs = existing(connection, Table::Followers, users, followers).await?;
+        let key = |pair: Pair| (UserId::from_row(pair.owner), UserId::from_row(pair.other));
+        Ok(pairs.into_iter().map(|pair| (key(pair), ())).collect())
+    }
+}
+
+/// Whether the user likes the post.
+pub struct IsLiked;
+
+impl Batch for IsLiked {
+    type Key = (PostId, UserId);
+    type Row = ();
+
+    fn slot((post, _): &Self::Key) -> Slot {
+        post.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
+        let (posts, users) = keys.iter().map(|(post, user)| (post.uuid(), user.uuid())).unzip();
+        let pairs = existing(connection, Table::Likes, posts, users).await?;
+        let key = |pair: Pair| (PostId::from_row(pair.owner), UserId::from_row(pair.other));
+        Ok(pairs.into_iter().map(|pair| (key(pair), ())).collect())
+    }
+}
+
+/// Changes a post's count of likes; in the transaction that writes the like. False if the post is gone.
+pub async fn count_likes(tx: &Tx, post: PostId, by: i32) -> Result<bool> {
+    let sql = "update posts set like_count = like_count + $2 where id = $1 and deleted_at is null";
+    let done =
+        tx.connection().execute_raw(sql_with(sql, [post.uuid().into(), by.into()])).await.map_err(failure)?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,188 @@
+//! Uploaded images; in their owner's slot.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseConnection, FromQueryResult, IntoActiveModel, QuerySelect};
+use time::OffsetDateTime;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::id::{MediaId, Slot, UserId};
+use crate::domain::media::State;
+
+/// A row of `media`. `state` is the number of `domain::media::State`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "media")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub owner_id: Uuid,
+    pub state: i16,
+    pub content_type: String,
+    pub bytes: i64,
+    pub sha256: Vec<u8>,
+    pub alt: Option<String>,
+    pub width: Option<i32>,
+    pub height: Option<i32>,
+    pub blurhash: Option<String>,
+    /// The widths in which the image can be had, in pixels, smallest first.
+    pub widths: Vec<i32>,
+    pub failure: Option<String>,
+    pub used_by: Option<Uuid>,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub fn id(&self) -> MediaId {
+        MediaId::from_row(self.id)
+    }
+
+    pub fn owner(&self) -> UserId {
+        UserId::from_row(self.owner_id)
+    }
+
+    pub fn is(&self, state: State) -> bool {
+        self.state == state as i16
+    }
+}
+
+/// Media by id.
+pub struct ById;
+
+impl Batch for ById {
+    type Key = MediaId;
+    type Row = Model;
+
+    fn slot(key: &MediaId) -> Slot {
+        key.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<MediaId>) -> Result<Vec<(MediaId, Model)>> {
+        let ids: Vec<Uuid> = keys.into_iter().map(MediaId::uuid).collect();
+        let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(connection).await.map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
+    }
+}
+
+pub async fn insert(tx: &Tx, media: Model) -> Result<()> {
+    Entity::insert(media.into_active_model())
+        .exec_without_returning(tx.connection())
+        .await
+        .map_err(failure)?;
+    Ok(())
+}
+
+/// The row, locked until the transaction ends.
+pub async fn lock(tx: &Tx, id: MediaId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid()).lock_exclusive().one(tx.connection()).await.map_err(failure)
+}
+
+/// Takes an upload from one state to the next; false if it was in another one.
+pub async fn advance(tx: &Tx, id: MediaId, from: State, to: State) -> Result<bool> {
+    let sql = "update media set state = $3, updated_at = $4 where id = $1 and state = $2";
+    let values = [id.uuid().into(), (from as i16).into(), (to as i16).into(), tx.clock().now().into()];
+    let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What is known of an image once it was worked on.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    pub width: i32,
+    pub height: i32,
+    pub blurhash: String,
+    pub widths: Vec<i32>,
+}
+
+/// PROCESSING → READY; false if it was in another state.
+pub async fn finish(tx: &Tx, id: MediaId, measured: &Measured) -> Result<bool> {
+    let sql = "update media set state = 2, width = $2, height = $3, blurhash = $4, widths = $5, updated_at = $6
+        where id = $1 and state = 1";
+    let values = [
+        id.uuid().into(),
+        measured.width.into(),
+        measured.height.into(),
+        measured.blurhash.as_str().into(),
+        measured.widths.clone().into(),
+        tx.clock().now().into(),
+    ];
+    let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Anything that is not READY → FAILED, with the reason that its owner reads.
+pub async fn fail(tx: &Tx, id: MediaId, reason: &str) -> Result<()> {
+    let sql = "update media set state = 3, failure = $2, updated_at = $3 where id = $1 and state <> 2";
+    let values = [id.uuid().into(), reason.into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Marks what shows these images, if all of them are the owner's, ready and free (or used by the same
+/// already); else marks none and says false.
+pub async fn use_all(tx: &Tx, owner: UserId, ids: &[MediaId], used_by: Uuid) -> Result<bool> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let count = ids.len() as u64;
+    let sql = "update media set used_by = $3 where id = any($1) and owner_id = $2 and state = 2
+        and (used_by is null or used_by = $3)";
+    let done = tx
+        .connection()
+        .execute_raw(sql_with(sql, [ids.into(), owner.uuid().into(), used_by.into()]))
+        .await
+        .map_err(failure)?;
+    Ok(done.rows_affected() == count)
+}
+
+/// Frees what a deleted post, or a changed avatar, no longer shows; the collector takes it then.
+pub async fn release(tx: &Tx, used_by: Uuid, ids: &[Uuid]) -> Result<()> {
+    let sql = "update media set used_by = null, updated_at = $3 where id = any($1) and used_by = $2";
+    let values = [ids.to_vec().into(), used_by.into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: Uuid,
+}
+
+/// Takes out up to `limit` rows of this shard that nothing shows and that were not touched since
+/// `before`: unfinished uploads, refused files, images of deleted posts. Their objects are to be deleted
+/// first, so the rows are only named here.
+pub async fn unused(
+    connection: &DatabaseConnection,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<MediaId>> {
+    let sql = "select id from media where used_by is null and updated_at < $1 order by updated_at limit $2";
+    let rows = Id::find_by_statement(sql_with(sql, [before.into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)?;
+    Ok(rows.into_iter().map(|row| MediaId::from_row(row.id)).collect())
+}
+
+/// Marks a row as failed if nothing has come to show it since; the owner can't use it any more, so that
+/// its objects can be deleted safely.
+pub async fn condemn(tx: &Tx, id: MediaId, before: OffsetDateTime) -> Result<bool> {
+    let sql = "update media set state = 3 where id = $1 and used_by is null and updated_at < $2";
+    let done = tx
+        .connection()
+        .execute_raw(sql_with(sql, [id.uuid().into(), before.into()]))
+        .await
+        .map_err(failure)?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn delete(connection: &DatabaseConnection, id: MediaId) -> Result<()> {
+    let sql = "delete from media where id = $1 and used_by is null and state = 3";
+    connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Posts; in their author's slot.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
+use time::OffsetDateTime;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::id::{MediaId, PostId, Slot, UserId};
+
+/// A post's row. `comment_policy` is the number of `domain::policy::ContactPolicy`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "posts")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub author_id: Uuid,
+    pub caption: Option<String>,
+    pub location: Option<String>,
+    pub media_ids: Vec<Uuid>,
+    pub hashtags: Vec<String>,
+    pub mention_ids: Vec<Uuid>,
+    pub sensitive: bool,
+    pub comment_policy: i16,
+    pub likes_disabled: bool,
+    pub like_count: i32,
+    pub comment_count: i32,
+    pub created_at: OffsetDateTime,
+    pub edited_at: Option<OffsetDateTime>,
+    pub deleted_at: Option<OffsetDateTime>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub fn id(&self) -> PostId {
+        PostId::from_row(self.id)
+    }
+
+    pub fn author(&self) -> UserId {
+        UserId::from_row(self.author_id)
+    }
+
+    pub fn media(&self) -> impl Iterator<Item = MediaId> + '_ {
+        self.media_ids.iter().copied().map(MediaId::from_row)
+    }
+
+    pub fn mentions(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.mention_ids.iter().copied().map(UserId::from_row)
+    }
+}
+
+/// Posts by id, without the deleted ones.
+pub struct ById;
+
+impl Batch for ById {
+    type Key = PostId;
+    type Row = Model;
+
+    fn slot(key: &PostId) -> Slot {
+        key.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<PostId>) -> Result<Vec<(PostId, Model)>> {
+        let ids: Vec<Uuid> = keys.into_iter().map(PostId::uuid).collect();
+        let rows = Entity::find()
+            .filter(Column::Id.eq_any(ids))
+            .filter(Column::DeletedAt.is_null())
+            .all(connection)
+            .await
+            .map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
+    }
+}
+
+pub async fn insert(tx: &Tx, post: Model) -> Result<()> {
+    Entity::insert(post.into_active_model())
+        .exec_without_returning(tx.connection())
+        .await
+        .map_err(failure)?;
+    Ok(())
+}
+
+/// The row, locked until the transaction ends; `None` if it is deleted.
+pub async fn lock(tx: &Tx, id: PostId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid())
+        .filter(Column::DeletedAt.is_null())
+        .lock_exclusive()
+        .one(tx.connection())
+        .await
+        .map_err(failure)
+}
+
+/// Writes the fields that an author changes.
+pub async fn update(tx: &Tx, post: &Model) -> Result<()> {
+    let change = ActiveModel {
+        id: Set(post.id),
+        caption: Set(post.caption.clone()),
+        location: Set(post.location.clone()),
+        hashtags: Set(post.hashtags.clone()),
+        mention_ids: Set(post.mention_ids.clone()),
+        sensitive: Set(post.sensitive),
+        comment_policy: Set(post.comment_policy),
+        likes_disabled: Set(post.likes_disabled),
+        edited_at: Set(post.edited_at),
+        ..Default::default()
+    };
+    change.update_without_returning(tx.connection()).await.map_err(failure)?;
+    Ok(())
+}
+
+pub async fn mark_deleted(tx: &Tx, id: PostId, at: OffsetDateTime) -> Result<()> {
+    let sql = "update posts set deleted_at = $2 where id = $1";
+    tx.connection().execute_raw(sql_with(sql, [id.uuid().into(), at.into()])).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Takes away the rows of a deleted post, comments and likes with it.
+pub async fn purge(connection: &DatabaseConnection, id: PostId) -> Result<()> {
+    let sql = "delete from posts where id = $1 and deleted_at is not null";
+    connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
+    Ok(())
+}
+
+/// An author's posts, newest first, from behind `before`.
+pub async fn of_author(
+    connection: &DatabaseConnection,
+    author: UserId,
+    before: Option<PostId>,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    let mut query = Entity::find()
+        .filter(Column::AuthorId.eq(author.uuid()))
+        .filter(Column::DeletedAt.is_null());
+    if let Some(before) = before {
+        query = query.filter(Column::Id.lt(before.uuid()));
+    }
+    query.order_by_desc(Column::Id).limit(limit).all(connection).await.map_err(failure)
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: Uuid,
+}
+
+/// The newest posts of these authors, who all belong to one shard, newest first: for feeds. Each author's
+/// newest are read by index, so that the cost does not grow with how much they ever posted.
+pub async fn newest_of(
+    connection: &DatabaseConnection,
+    authors: &[UserId],
+    limit: i64,
+) -> Result<Vec<PostId>> {
+    let authors: Vec<Uuid> = authors.iter().map(|author| author.uuid()).collect();
+    let sql = "select newest.id from unnest($1::uuid[]) author (id) cross join lateral (
+            select id from posts where author_id = author.id and deleted_at is null order by id desc limit $2
+        ) newest order by newest.id desc limit $2";
+    let rows = Id::find_by_statement(sql_with(sql, [authors.into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)?;
+    Ok(rows.into_iter().map(|row| PostId::from_row(row.id)).collect())
+}
