@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod error;
 pub mod id;
+pub mod media;
 
 pub use clock::Clock;
 pub use error::{Code, Error, Result};
