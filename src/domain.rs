@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod text;
 
 use std::sync::Arc;
+pub mod media;
 
 pub use clock::Clock;
 pub use error::{Code, Error, Result};

@@ -1,0 +1,3 @@
+//! Work behind the requests.
+
+pub mod image;

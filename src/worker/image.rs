@@ -1,0 +1,275 @@
+//! From an uploaded file to images that are safe to show: checked, upright, free of metadata.
+//!
+//! Pure computation. It blocks for up to some seconds, so the caller runs it on a bounded pool.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use fast_image_resize::{FilterType, MulDiv, ResizeAlg, ResizeOptions, Resizer};
+use image::codecs::jpeg::JpegDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageFormat};
+
+use crate::config::MediaConfig;
+use crate::domain::media::{ImageType, widths_of};
+use crate::domain::{Error, Result};
+
+mod whole;
+
+/// The longest side of an image, in pixels.
+const MAX_SIDE: u32 = 20_000;
+/// How much longer one side may be than the other.
+const MAX_ASPECT: u64 = 10;
+const _: () = assert!(1600 * MAX_ASPECT <= 16_383, "WebP can't say the height of the widest variant");
+/// What a decoder may allocate beside the picture: tables, text and profiles.
+const DECODER_OVERHEAD: u64 = 32 * 1024 * 1024;
+/// libwebp's scale of 0 to 100.
+const QUALITY: f32 = 80.0;
+
+/// How large a file may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of the file.
+    pub bytes: u64,
+    /// Of the decoded image.
+    pub pixels: u64,
+}
+
+impl From<&MediaConfig> for Limits {
+    fn from(config: &MediaConfig) -> Self {
+        Self { bytes: config.max_image_bytes, pixels: config.max_image_pixels }
+    }
+}
+
+/// An image that may be shown.
+#[derive(Debug)]
+pub struct Processed {
+    /// Of the original, in pixels, after it was turned upright.
+    pub width: u32,
+    pub height: u32,
+    /// Four by three components; see <https://blurha.sh>.
+    pub blurhash: String,
+    /// From wide to narrow, in the widths of [`widths_of`].
+    pub variants: Vec<Variant>,
+}
+
+/// One size of an image, as a WebP file.
+#[derive(Debug)]
+pub struct Variant {
+    pub width: u32,
+    pub height: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// Checks the file, decodes it, turns it upright and encodes it anew in each width. Only pixels get
+/// from the file into what comes out: no EXIF, no text, no second file behind the image. A colour
+/// profile is dropped as well and its numbers are read as sRGB, since nothing here can convert them.
+///
+/// At its peak it takes 4 to 6 bytes a pixel of the original for most photos, 9 for a progressive JPEG,
+/// and 12 for a progressive CMYK JPEG or a very tall image with transparency, beside the file itself;
+/// nothing is allocated for pixels before the header's width and height have been found good.
+///
+/// Every refusal is [`Error::MediaRejected`].
+pub fn process(bytes: &[u8], declared: ImageType, limits: &Limits) -> Result<Processed> {
+    if bytes.len() as u64 > limits.bytes {
+        return Err(rejected("it has too many bytes"));
+    }
+    if image::guess_format(bytes).ok() != Some(format_of(declared)) {
+        return Err(rejected(format!("it is not the {} it is said to be", declared.as_mime())));
+    }
+    let (pixels, orientation) = match declared {
+        ImageType::Jpeg => {
+            if !whole::jpeg(bytes) {
+                return Err(rejected("it is not a whole JPEG"));
+            }
+            decode(JpegDecoder::new(Cursor::new(bytes)).map_err(broken)?, limits)?
+        }
+        ImageType::Png => {
+            let decoder =
+                PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits)).map_err(broken)?;
+            if decoder.is_apng().map_err(broken)? {
+                return Err(rejected("animations are not taken"));
+            }
+            decode(decoder, limits)?
+        }
+        ImageType::Webp => {
+            if !whole::webp(bytes) {
+                return Err(rejected("it is not a whole WebP"));
+            }
+            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+            if decoder.has_animation() {
+                return Err(rejected("animations are not taken"));
+            }
+            decode(decoder, limits)?
+        }
+    };
+    present(pixels, orientation)
+}
+
+const fn format_of(declared: ImageType) -> ImageFormat {
+    match declared {
+        ImageType::Jpeg => ImageFormat::Jpeg,
+        ImageType::Png => ImageFormat::Png,
+        ImageType::Webp => ImageFormat::WebP,
+    }
+}
+
+fn decoder_limits(limits: &Limits) -> image::Limits {
+    let mut bounds = image::Limits::no_limits();
+    bounds.max_image_width = Some(MAX_SIDE);
+    bounds.max_image_height = Some(MAX_SIDE);
+    bounds.max_alloc = Some(limits.pixels.saturating_mul(8).saturating_add(DECODER_OVERHEAD));
+    bounds
+}
+
+fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
+    let (short, long) = (width.min(height), width.max(height));
+    if short == 0 {
+        return Err(rejected("it has no pixels"));
+    }
+    if long > MAX_SIDE || u64::from(short) * u64::from(long) > limits.pixels {
+        return Err(rejected("it has too many pixels"));
+    }
+    if u64::from(long) > u64::from(short) * MAX_ASPECT {
+        return Err(rejected("it is too long and thin"));
+    }
+    Ok(())
+}
+
+/// The pixels as RGB or RGBA of 8 bits, as they lie in the file, and how to turn them upright.
+fn decode(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
+    let (width, height) = decoder.dimensions();
+    check_size(width, height, limits)?;
+    decoder.set_limits(decoder_limits(limits)).map_err(broken)?;
+    // A photo with an unreadable EXIF block is still a photo.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let color = decoder.color_type();
+    let total = usize::try_from(decoder.total_bytes()).map_err(|_| rejected("it has too many pixels"))?;
+    let mut raw = vec![0; total];
+    decoder.read_image(&mut raw).map_err(broken)?;
+    if color.bits_per_pixel() / u16::from(color.channel_count()) == 16 {
+        keep_high_bytes(&mut raw);
+    }
+    let pixels = match color {
+        ColorType::L8 | ColorType::L16 => ImageBuffer::from_raw(width, height, raw)
+            .map(|it| DynamicImage::ImageLuma8(it).into_rgb8().into()),
+        ColorType::La8 | ColorType::La16 => ImageBuffer::from_raw(width, height, raw)
+            .map(|it| DynamicImage::ImageLumaA8(it).into_rgba8().into()),
+        ColorType::Rgb8 | ColorType::Rgb16 => {
+            ImageBuffer::from_raw(width, height, raw).map(DynamicImage::ImageRgb8)
+        }
+        ColorType::Rgba8 | ColorType::Rgba16 => {
+            ImageBuffer::from_raw(width, height, raw).map(DynamicImage::ImageRgba8)
+        }
+        _ => return Err(rejected("its colours are of a kind that is not taken")),
+    };
+    Ok((pixels.ok_or_else(|| rejected("it is damaged"))?, orientation))
+}
+
+/// Makes samples of 8 bits from ones of 16 where they lie, so that a 16-bit image isn't held twice.
+fn keep_high_bytes(raw: &mut Vec<u8>) {
+    let high = usize::from(cfg!(target_endian = "little"));
+    let samples = raw.len() / 2;
+    for index in 0..samples {
+        raw[index] = raw[2 * index + high];
+    }
+    raw.truncate(samples);
+    raw.shrink_to_fit();
+}
+
+/// Encodes each width. The original is made smaller first and turned after, and each width is made
+/// from the next wider one, so that only one buffer of full size is ever held.
+fn present(pixels: DynamicImage, orientation: Orientation) -> Result<Processed> {
+    let on_its_side = matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    );
+    let (width, height) = match (pixels.width(), pixels.height()) {
+        (width, height) if on_its_side => (height, width),
+        upright => upright,
+    };
+    let mut widths: Vec<u32> = widths_of(width).collect();
+    widths.reverse();
+    let first = (widths[0], height_at(widths[0], width, height));
+    let (across, down) = if on_its_side { (first.1, first.0) } else { first };
+    let mut image = shrink(pixels, across, down)?;
+    image.apply_orientation(orientation);
+
+    let mut variants = Vec::with_capacity(widths.len());
+    for wanted in widths {
+        image = shrink(image, wanted, height_at(wanted, width, height))?;
+        variants.push(Variant { width: image.width(), height: image.height(), bytes: encode(&image)? });
+    }
+    let tiny = shrink(image, 32, 32)?.into_rgba8();
+    let blurhash = blurhash::encode(4, 3, 32, 32, &tiny)
+        .map_err(|fault| Error::internal(anyhow::anyhow!("{fault:?}")))?;
+    Ok(Processed { width, height, blurhash, variants })
+}
+
+fn height_at(wanted: u32, width: u32, height: u32) -> u32 {
+    let (wanted, width, height) = (u64::from(wanted), u64::from(width), u64::from(height));
+    let rounded = (wanted * height + width / 2) / width;
+    u32::try_from(rounded).unwrap_or(u32::MAX).max(1)
+}
+
+/// Takes the image and gives it back in this size. Colours are multiplied by alpha where they lie, as
+/// the resizer would otherwise copy the whole image to do so.
+fn shrink(mut from: DynamicImage, width: u32, height: u32) -> Result<DynamicImage> {
+    if (from.width(), from.height()) == (width, height) {
+        return Ok(from);
+    }
+    let alpha = from.color().has_alpha();
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
+    let mut to = DynamicImage::new(width, height, from.color());
+    if alpha {
+        MulDiv::new().multiply_alpha_inplace(&mut from).map_err(Error::internal)?;
+    }
+    // Not kept for the next call: it would keep its buffers, too.
+    Resizer::new().resize(&from, &mut to, &options).map_err(Error::internal)?;
+    if alpha {
+        MulDiv::new().divide_alpha_inplace(&mut to).map_err(Error::internal)?;
+    }
+    Ok(to)
+}
+
+fn encode(image: &DynamicImage) -> Result<Vec<u8>> {
+    let (width, height) = (image.width(), image.height());
+    let encoder = match image {
+        DynamicImage::ImageRgb8(pixels) => webp::Encoder::from_rgb(pixels, width, height),
+        DynamicImage::ImageRgba8(pixels) => webp::Encoder::from_rgba(pixels, width, height),
+        other => {
+            return Err(Error::internal(anyhow::anyhow!(
+                "decoded to {:?}",
+                ExtendedColorType::from(other.color())
+            )));
+        }
+    };
+    match encoder.encode_simple(false, QUALITY) {
+        Ok(file) => Ok(file.to_vec()),
+        Err(fault) => Err(Error::internal(anyhow::anyhow!("WebP encoder: {fault:?}"))),
+    }
+}
+
+fn rejected(why: impl Into<Cow<'static, str>>) -> Error {
+    Error::MediaRejected(why.into())
+}
+
+/// A decoder's complaint names offsets and libraries, so it is logged and not shown.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
+fn broken(fault: image::ImageError) -> Error {
+    tracing::debug!(%fault, "an uploaded image can't be decoded");
+    match fault {
+        image::ImageError::Limits(_) => rejected("it takes too much memory"),
+        image::ImageError::Unsupported(_) => rejected("it uses features that are not taken"),
+        _ => rejected("it is damaged"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
