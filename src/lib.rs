@@ -3,4 +3,5 @@
 //! The modules, in the order in which a request flows; each uses only those below it.
 
 pub mod config;
+pub mod dev;
 pub mod domain;
