@@ -3,6 +3,7 @@
 //! The modules, in the order in which a request flows; each uses only those below it.
 
 pub mod config;
+pub mod dev;
 pub mod domain;
 pub mod graphql;
 pub mod store;

@@ -1,0 +1,195 @@
+//! The real servers of one machine, without containers: `PostgreSQL`, Redis and NATS as child
+//! processes, an S3 server in this one. Development, tests and benchmarks use them.
+//!
+//! All of it listens on 127.0.0.1, keeps its files in one folder and ends with this process, however
+//! that ends.
+
+mod home;
+mod nats;
+mod port;
+mod postgres;
+mod process;
+mod redis;
+mod secret;
+mod storage;
+mod system;
+mod user;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use futures_util::future::{join_all, try_join_all};
+
+use home::Home;
+pub use nats::Nats;
+use postgres::Clusters;
+pub use postgres::Postgres;
+pub use redis::Redis;
+pub use storage::Storage;
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Holds data, logs and secrets; made if it is not there.
+    pub dir: PathBuf,
+    /// How many `PostgreSQL` servers: databases of a single one share its faults.
+    pub clusters: u8,
+    /// A streaming replica of the first.
+    pub replica: bool,
+    /// False: a power cut may lose everything, and tests are faster.
+    pub durable: bool,
+    /// The `PostgreSQL` servers, the replica, Redis, NATS and the storage get this port and the next
+    /// ones, in this order; `None`: free ones.
+    pub first_port: Option<u16>,
+}
+
+/// The running servers; dropped, they are told to end.
+pub struct Servers {
+    postgres: Vec<Postgres>,
+    replica: Option<Postgres>,
+    redis: Redis,
+    nats: Nats,
+    storage: Storage,
+    /// Last: dropped, and so unlocked, after the others.
+    home: Home,
+}
+
+impl Servers {
+    /// Starts them all at once and waits until each answers. An error is one line: which server, why,
+    /// and what to do; what had started by then is stopped.
+    pub async fn start(plan: &Plan, progress: impl Fn(&str)) -> anyhow::Result<Self> {
+        anyhow::ensure!(plan.clusters > 0, "at least one PostgreSQL server is needed");
+        let home = Home::open(&plan.dir).await?;
+        let clusters = Clusters::open(&home, plan).await?;
+        let Reserved { postgres, replica, redis, nats, storage: listener } = Reserved::new(plan)?;
+        clusters.create(plan, &progress).await?;
+        let postgres = (0..).zip(postgres).map(|(index, port)| clusters.primary(&home, index, port));
+        let mut servers = Self {
+            postgres: postgres.collect::<anyhow::Result<_>>()?,
+            replica: None,
+            redis: Redis::new(&home, redis)?,
+            nats: Nats::new(&home, nats, plan.durable)?,
+            storage: Storage::new(&home, port::of(&listener)?)?,
+            home,
+        };
+        match servers.start_all(&clusters, replica, listener, &progress).await {
+            Ok(replica) => {
+                servers.replica = replica;
+                Ok(servers)
+            }
+            Err(error) => {
+                servers.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_all(
+        &self,
+        clusters: &Clusters,
+        replica: Option<u16>,
+        listener: TcpListener,
+        progress: &impl Fn(&str),
+    ) -> anyhow::Result<Option<Postgres>> {
+        let first = async {
+            self.postgres[0].start().await?;
+            progress(&format!("PostgreSQL 1 listens on port {}", self.postgres[0].port()));
+            let Some(port) = replica else { return Ok(None) };
+            let replica = clusters.replica(&self.home, &self.postgres[0], port).await?;
+            progress(&format!("the replica of PostgreSQL 1 listens on port {port}"));
+            anyhow::Ok(Some(replica))
+        };
+        let others = try_join_all(self.postgres.iter().zip(1..).skip(1).map(|(server, number)| async move {
+            server.start().await?;
+            progress(&format!("PostgreSQL {number} listens on port {}", server.port()));
+            anyhow::Ok(())
+        }));
+        let redis = async {
+            self.redis.start().await?;
+            progress(&format!("Redis listens at {}", self.redis.url()));
+            anyhow::Ok(())
+        };
+        let nats = async {
+            self.nats.start().await?;
+            progress(&format!("NATS listens at {}", self.nats.url()));
+            anyhow::Ok(())
+        };
+        self.storage.start_on(listener)?;
+        progress(&format!("object storage listens at {}", self.storage.endpoint()));
+        let (replica, _, (), ()) = tokio::try_join!(first, others, redis, nats)?;
+        Ok(replica)
+    }
+
+    /// The servers that hold shards.
+    pub fn postgres(&self) -> &[Postgres] {
+        &self.postgres
+    }
+
+    /// The streaming replica of the first, if the plan has one.
+    pub fn replica(&self) -> Option<&Postgres> {
+        self.replica.as_ref()
+    }
+
+    /// The replica's address of a database, with the password.
+    pub fn replica_url(&self, database: &str) -> Option<String> {
+        self.replica.as_ref().map(|replica| replica.url(database))
+    }
+
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    pub fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Stops them all at once and waits for them.
+    pub async fn stop(self) {
+        self.storage.stop();
+        let postgres = join_all(self.postgres.iter().chain(&self.replica).map(Postgres::stop));
+        tokio::join!(postgres, self.redis.stop(), self.nats.stop());
+    }
+}
+
+/// The ports of a plan.
+struct Reserved {
+    postgres: Vec<u16>,
+    replica: Option<u16>,
+    redis: u16,
+    nats: u16,
+    /// Not let go: the storage is served by this process.
+    storage: TcpListener,
+}
+
+impl Reserved {
+    fn new(plan: &Plan) -> anyhow::Result<Self> {
+        let mut names: Vec<_> = (1..=plan.clusters).map(|number| format!("PostgreSQL {number}")).collect();
+        names.extend(plan.replica.then(|| "the replica of PostgreSQL 1".to_owned()));
+        names.extend(["Redis", "NATS", "object storage"].map(str::to_owned));
+        let mut listeners = port::reserve(plan.first_port, &names)?.into_iter();
+        let mut next = || listeners.next().context("each server has a port");
+        Ok(Self {
+            postgres: (0..plan.clusters).map(|_| Ok(port::of(&next()?)?)).collect::<anyhow::Result<_>>()?,
+            replica: if plan.replica { Some(port::of(&next()?)?) } else { None },
+            redis: port::of(&next()?)?,
+            nats: port::of(&next()?)?,
+            storage: next()?,
+        })
+    }
+}
+
+/// The file in `dir` with the Ed25519 key that signs access tokens, drawn at the first call.
+pub fn token_key(dir: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(dir)?;
+    let file = dir.join("token-key.pem");
+    secret::signing_key(&file)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;
