@@ -14,7 +14,6 @@ create table media (
     width integer,
     height integer,
     blurhash text,
-    widths integer[] not null default '{}',
     failure text,
     -- What shows it: a post, a message, or its owner as avatar.
     used_by uuid,

@@ -70,18 +70,22 @@ impl Batch for ById {
     }
 }
 
-/// Inserts a comment and counts it: in its post, and in the comment that it answers.
-pub async fn insert(tx: &Tx, comment: Model) -> Result<()> {
+/// Inserts a comment and counts it: in its post, and in the comment that it answers. False if the post is
+/// gone, and then nothing is inserted.
+pub async fn insert(tx: &Tx, comment: Model) -> Result<bool> {
     let (post, parent) = (comment.post_id, comment.parent_id);
     let connection = tx.connection();
+    let sql = "update posts set comment_count = comment_count + 1 where id = $1 and deleted_at is null";
+    let counted = connection.execute_raw(sql_with(sql, [post.into()])).await.map_err(failure)?;
+    if counted.rows_affected() == 0 {
+        return Ok(false);
+    }
     Entity::insert(comment.into_active_model()).exec_without_returning(connection).await.map_err(failure)?;
-    let sql = "update posts set comment_count = comment_count + 1 where id = $1";
-    connection.execute_raw(sql_with(sql, [post.into()])).await.map_err(failure)?;
     if let Some(parent) = parent {
         let sql = "update comments set reply_count = reply_count + 1 where id = $1";
         connection.execute_raw(sql_with(sql, [parent.into()])).await.map_err(failure)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 pub async fn find(tx: &Tx, id: CommentId) -> Result<Option<Model>> {

@@ -26,8 +26,6 @@ pub struct Model {
     pub width: Option<i32>,
     pub height: Option<i32>,
     pub blurhash: Option<String>,
-    /// The widths in which the image can be had, in pixels, smallest first.
-    pub widths: Vec<i32>,
     pub failure: Option<String>,
     pub used_by: Option<Uuid>,
     pub created_at: OffsetDateTime,
@@ -98,19 +96,17 @@ pub struct Measured {
     pub width: i32,
     pub height: i32,
     pub blurhash: String,
-    pub widths: Vec<i32>,
 }
 
 /// PROCESSING → READY; false if it was in another state.
 pub async fn finish(tx: &Tx, id: MediaId, measured: &Measured) -> Result<bool> {
-    let sql = "update media set state = 2, width = $2, height = $3, blurhash = $4, widths = $5, updated_at = $6
+    let sql = "update media set state = 2, width = $2, height = $3, blurhash = $4, updated_at = $5
         where id = $1 and state = 1";
     let values = [
         id.uuid().into(),
         measured.width.into(),
         measured.height.into(),
         measured.blurhash.as_str().into(),
-        measured.widths.clone().into(),
         tx.clock().now().into(),
     ];
     let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;

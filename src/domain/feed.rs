@@ -1,0 +1,220 @@
+//! The feed: written to its readers' caches when a post is made, rebuilt from the shards when a cache has
+//! nothing. A read is four steps: skeleton (ids), hydrate (rows), policy (what the viewer may see), present.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::account::Viewer;
+use super::id::{PostId, UserId};
+use super::page::{Page, Place, Slice};
+use super::policy::VisiblePost;
+use super::stream::Position;
+use super::{Domain, Error, Result};
+use crate::cache::{MAX_POSTS, Rebuild};
+use crate::store::edge::{self, Table};
+use crate::store::post;
+
+/// How many followers a fan-out takes at a time.
+const FAN_OUT_PAGE: u64 = 1000;
+/// How many of the posts of one shard a rebuild takes.
+const REBUILD_POSTS: i64 = MAX_POSTS as i64;
+/// How long a reader waits for somebody else's rebuild before it answers with what is there.
+const REBUILD_WAIT: Duration = Duration::from_secs(2);
+/// How often a page is filled up again after the policy has dropped posts from it.
+const REFILLS: usize = 3;
+
+/// Which posts a page has, before anything is known of them.
+#[derive(Debug, Clone)]
+pub struct Skeleton {
+    /// Newest first.
+    pub posts: Vec<PostId>,
+    /// Unix ms.
+    pub built_at: i64,
+    pub rebuilding: bool,
+    pub degraded: bool,
+}
+
+/// A page of a feed.
+#[derive(Debug)]
+pub struct FeedPage {
+    pub posts: Slice<(Place, Option<VisiblePost>)>,
+    /// Unix ms.
+    pub built_at: i64,
+    /// The feed is being built, and there may be more in a moment.
+    pub rebuilding: bool,
+    /// Something could not be read, so posts may be missing.
+    pub degraded: bool,
+}
+
+/// One change of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedChange {
+    pub n: i64,
+    pub post: PostId,
+    pub removed: bool,
+}
+
+/// The changes of a feed behind a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedChanges {
+    Changes(Vec<FeedChange>),
+    /// Some are gone for good: read the feed anew and go on from here.
+    Gap(Position),
+}
+
+impl Domain {
+    /// A page of the viewer's feed, newest first.
+    pub async fn read_feed(&self, viewer: &Viewer, page: &Page) -> Result<FeedPage> {
+        let size = page.size as usize;
+        let mut before = page.after.map(|place| PostId::from_row(place.id));
+        let mut found = Vec::with_capacity(size + 1);
+        let mut summary = None;
+        for _ in 0..REFILLS {
+            let wanted = size + 1 - found.len();
+            let skeleton = self.skeleton(viewer.user, before, wanted).await?;
+            let (visible, failed) = self.visible_posts(Some(viewer), &skeleton.posts).await;
+            let exhausted = skeleton.posts.len() < wanted;
+            before = skeleton.posts.last().copied().or(before);
+            found.extend(skeleton.posts.iter().filter_map(|id| {
+                let post = visible.get(id)?.clone();
+                Some((Place::id(id.uuid()), Some(post)))
+            }));
+            let degraded = skeleton.degraded || failed.is_some();
+            let (built_at, rebuilding) = (skeleton.built_at, skeleton.rebuilding);
+            summary.get_or_insert((built_at, rebuilding, false)).2 |= degraded;
+            if exhausted || found.len() > size {
+                break;
+            }
+        }
+        let (built_at, rebuilding, degraded) = summary.unwrap_or_default();
+        Ok(FeedPage { posts: Slice::cut(found, page), built_at, rebuilding, degraded })
+    }
+
+    /// The ids of a page: from the cache; built first, where it has none; from the shards, where there is
+    /// no cache.
+    async fn skeleton(&self, user: UserId, before: Option<PostId>, limit: usize) -> Result<Skeleton> {
+        match self.feeds.read(user, before, limit).await {
+            Ok(Some(skeleton)) if !skeleton.rebuilding => return Ok(skeleton),
+            Ok(skeleton) => {
+                let built = tokio::time::timeout(REBUILD_WAIT, self.build_feed(user)).await;
+                if let Ok(Err(error)) = &built {
+                    tracing::warn!(cause = %error, "feed not rebuilt");
+                }
+                if let Ok(Some(read)) = self.feeds.read(user, before, limit).await {
+                    return Ok(read);
+                }
+                if let Some(skeleton) = skeleton {
+                    return Ok(skeleton);
+                }
+            }
+            Err(_) => metrics::counter!("fowergram_feed_reads_without_cache_total").increment(1),
+        }
+        let (mut posts, _) = self.assemble(user).await?;
+        posts.retain(|post| before.is_none_or(|before| *post < before));
+        posts.truncate(limit);
+        Ok(Skeleton { posts, built_at: self.clock.unix_millis(), rebuilding: false, degraded: true })
+    }
+
+    /// Builds a feed that is not there, or waits until whoever is at it has done so.
+    pub async fn build_feed(&self, user: UserId) -> Result<()> {
+        loop {
+            match self.feeds.begin(user).await? {
+                Rebuild::Begun(generation) => {
+                    let (posts, failed) = self.assemble(user).await?;
+                    if let Some(error) = failed {
+                        // Half a feed must not be kept as if it were whole.
+                        self.feeds.forget(user).await?;
+                        return Err(error);
+                    }
+                    if self.feeds.finish(user, generation, &posts).await? {
+                        return Ok(());
+                    }
+                }
+                Rebuild::Taken => {
+                    let skeleton = self.feeds.read(user, None, 0).await?;
+                    if skeleton.is_some_and(|skeleton| !skeleton.rebuilding) {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    /// The newest posts of all whom the user follows, and the user's own: one query a shard.
+    async fn assemble(&self, user: UserId) -> Result<(Vec<PostId>, Option<Error>)> {
+        let followees = self
+            .store
+            .read(user.slot(), async |connection| {
+                edge::list(&connection, Table::Following, user.uuid(), None, super::follow::MAX_FOLLOWING).await
+            })
+            .await?;
+        let mut authors: Vec<UserId> =
+            followees.into_iter().map(|edge| UserId::from_row(edge.other)).collect();
+        authors.push(user);
+        let read = self.store.scatter(authors, |author| author.slot(), |connection, authors| async move {
+            post::newest_of(&connection, &authors, REBUILD_POSTS).await
+        });
+        let (mut posts, mut failed) = (Vec::new(), None);
+        for part in read.await {
+            match part {
+                Ok(part) => posts.extend(part),
+                Err(error) => failed = Some(error),
+            }
+        }
+        posts.sort_unstable_by(|a, b| b.cmp(a));
+        posts.truncate(MAX_POSTS);
+        Ok((posts, failed))
+    }
+
+    /// Brings a new post into the feeds of its author and of all who follow the author.
+    pub async fn fan_out(&self, author: UserId, post: PostId) -> Result<()> {
+        // Delivered late, a post may be deleted already.
+        let gone = self.tables.posts.get(post).await?.is_none();
+        self.each_reader(author, async |readers| {
+            let changed = if gone {
+                self.feeds.remove(&readers, post).await?
+            } else {
+                self.feeds.add(&readers, post).await?
+            };
+            self.tell_readers(&changed).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a deleted post out of the feeds.
+    pub async fn withdraw(&self, author: UserId, post: PostId) -> Result<()> {
+        self.each_reader(author, async |readers| {
+            let changed = self.feeds.remove(&readers, post).await?;
+            self.tell_readers(&changed).await;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn each_reader(&self, author: UserId, work: impl AsyncFn(Vec<UserId>) -> Result<()>) -> Result<()> {
+        work(vec![author]).await?;
+        let mut before = None;
+        loop {
+            let followers = self
+                .store
+                .read(author.slot(), async |connection| {
+                    edge::list(&connection, Table::Followers, author.uuid(), before, FAN_OUT_PAGE).await
+                })
+                .await?;
+            before = followers.last().map(|edge| (edge.changed_at, edge.other));
+            let last = (followers.len() as u64) < FAN_OUT_PAGE;
+            work(followers.into_iter().map(|edge| UserId::from_row(edge.other)).collect()).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Wakes the streams of these feeds. Best effort: a stream also compares counters.
+    async fn tell_readers(&self, changed: &[(UserId, Position)]) {
+        join_all(changed.iter().map(|(user, position)| self.bus.wake_feed(*user, *position))).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Who follows whom. The edge lies with the followed user, whose privacy decides; the follower's side is
+//! a mirror that a consumer keeps.
+
+use super::account::Viewer;
+use super::event::Event;
+use super::id::UserId;
+use super::page::{Page, Place, Slice};
+use super::{Domain, Error, Result};
+use crate::store::edge::{self, Table};
+use crate::store::user::{self, Counter};
+
+/// The most people whom one may follow; a feed is rebuilt from all of them.
+pub const MAX_FOLLOWING: u64 = 7500;
+
+impl Domain {
+    /// Begins to follow somebody; again changes nothing.
+    pub async fn follow_user(&self, viewer: &Viewer, id: UserId) -> Result<()> {
+        if id == viewer.user {
+            return Err(Error::invalid("id", "is your own"));
+        }
+        self.require_user(Some(viewer), id).await?;
+        let follower = self.require_user(Some(viewer), viewer.user).await?;
+        if u64::try_from(follower.following_count).unwrap_or(0) >= MAX_FOLLOWING {
+            return Err(Error::Conflict("You follow as many people as one may."));
+        }
+        self.set_follow(id, viewer.user, true).await
+    }
+
+    /// Stops following somebody; again changes nothing.
+    pub async fn unfollow_user(&self, viewer: &Viewer, id: UserId) -> Result<()> {
+        self.require_user(Some(viewer), id).await?;
+        self.set_follow(id, viewer.user, false).await
+    }
+
+    async fn set_follow(&self, user: UserId, follower: UserId, active: bool) -> Result<()> {
+        self.store
+            .tx(user.slot(), |tx| async move {
+                let changed = edge::set(&tx, Table::Followers, user.uuid(), follower.uuid(), active).await?;
+                let Some(version) = changed else { return Ok(()) };
+                user::count(&tx, user, Counter::Followers, if active { 1 } else { -1 }).await?;
+                tx.emit(&Event::UserFollowed { user, follower, active, version })
+            })
+            .await
+    }
+
+    /// Brings the follower's side to a version of the edge, and has the feed built anew with it.
+    pub async fn mirror_follow(
+        &self,
+        user: UserId,
+        follower: UserId,
+        active: bool,
+        version: i64,
+    ) -> Result<()> {
+        self.store
+            .tx(follower.slot(), |tx| async move {
+                let pair = (follower.uuid(), user.uuid());
+                match edge::mirror(&tx, Table::Following, pair, active, version).await? {
+                    0 => Ok(()),
+                    by => user::count(&tx, follower, Counter::Following, by).await,
+                }
+            })
+            .await?;
+        // Also where nothing changed: a delivery before this one may have stopped between the two.
+        self.feeds.forget(follower).await
+    }
+
+    /// Who follows a user, the newest first.
+    pub async fn followers(&self, user: UserId, page: &Page) -> Result<Slice<(Place, UserId)>> {
+        self.list_edges(Table::Followers, user, page).await
+    }
+
+    /// Whom a user follows, the newest first.
+    pub async fn following(&self, user: UserId, page: &Page) -> Result<Slice<(Place, UserId)>> {
+        self.list_edges(Table::Following, user, page).await
+    }
+
+    async fn list_edges(&self, table: Table, user: UserId, page: &Page) -> Result<Slice<(Place, UserId)>> {
+        let edges = list_page(self, table, user.slot(), user.uuid(), page).await?;
+        Ok(edges.map(|(place, id)| (place, UserId::from_row(id))))
+    }
+}
+
+
+/// A page of edges with their places.
+pub(super) async fn list_page(
+    domain: &Domain,
+    table: Table,
+    slot: super::id::Slot,
+    owner: uuid::Uuid,
+    page: &Page,
+) -> Result<Slice<(Place, uuid::Uuid)>> {
+    let before = page.after.map(|place| Ok::<_, Error>((place.time()?, place.id))).transpose()?;
+    let limit = u64::from(page.size) + 1;
+    let edges = domain
+        .store
+        .read(slot, async |connection| edge::list(&connection, table, owner, before, limit).await)
+        .await?;
+    let items = edges.into_iter().map(|edge| (Place::moment(edge.changed_at, edge.other), edge.other));
+    Ok(Slice::cut(items.collect(), page))
+}

@@ -1,0 +1,114 @@
+//! Who sees what: the one place that decides it, for resolvers, feeds and streams alike.
+//!
+//! Each rule takes the rows that it decides by, read from the primary; loading them for many at once is
+//! [`Domain`]'s. Privacy, blocks and audiences belong into these functions, and nowhere else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::account::Viewer;
+use super::id::{CommentId, PostId, UserId};
+use super::{Domain, Error, Result};
+use crate::store::{comment, post, user};
+
+/// Who may comment on a post. The numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[repr(i16)]
+pub enum ContactPolicy {
+    Everyone = 0,
+    Followers = 1,
+    Nobody = 2,
+}
+
+impl ContactPolicy {
+    /// From its stored number; an unknown one is the strictest.
+    pub const fn from_row(number: i16) -> Self {
+        match number {
+            0 => Self::Everyone,
+            1 => Self::Followers,
+            _ => Self::Nobody,
+        }
+    }
+}
+
+/// An account that is not in use is seen by its owner only.
+pub fn sees_user(viewer: Option<&Viewer>, user: &user::Model) -> bool {
+    user.is_active() || viewer.is_some_and(|viewer| viewer.user == user.id())
+}
+
+/// A post is seen by whoever sees its author.
+pub fn sees_post(viewer: Option<&Viewer>, post: &post::Model, author: &user::Model) -> bool {
+    post.deleted_at.is_none() && sees_user(viewer, author)
+}
+
+/// A post that its viewer may see, with its author.
+#[derive(Debug, Clone)]
+pub struct VisiblePost {
+    pub post: Arc<post::Model>,
+    pub author: Arc<user::Model>,
+}
+
+/// What was found and may be seen, and the error of the shards that could not be asked.
+pub type Visible<K, V> = (HashMap<K, V>, Option<Error>);
+
+impl Domain {
+    /// Those of these users that the viewer may see.
+    pub async fn visible_users(
+        &self,
+        viewer: Option<&Viewer>,
+        ids: &[UserId],
+    ) -> Visible<UserId, Arc<user::Model>> {
+        let (mut users, failed) = self.tables.users.load(ids).await;
+        users.retain(|_, user| sees_user(viewer, user));
+        (users, failed)
+    }
+
+    /// Those of these posts that the viewer may see.
+    pub async fn visible_posts(
+        &self,
+        viewer: Option<&Viewer>,
+        ids: &[PostId],
+    ) -> Visible<PostId, VisiblePost> {
+        let (posts, failed) = self.tables.posts.load(ids).await;
+        let mut authors: Vec<UserId> = posts.values().map(|post| post.author()).collect();
+        authors.sort_unstable();
+        authors.dedup();
+        let (authors, no_authors) = self.tables.users.load(&authors).await;
+        let visible = posts.into_iter().filter_map(|(id, post)| {
+            let author = authors.get(&post.author())?.clone();
+            sees_post(viewer, &post, &author).then_some((id, VisiblePost { post, author }))
+        });
+        (visible.collect(), failed.or(no_authors))
+    }
+
+    /// Those of these comments that the viewer may see: those on posts that the viewer may see.
+    pub async fn visible_comments(
+        &self,
+        viewer: Option<&Viewer>,
+        ids: &[CommentId],
+    ) -> Visible<CommentId, Arc<comment::Model>> {
+        let (mut comments, failed) = self.tables.comments.load(ids).await;
+        let mut posts: Vec<PostId> = comments.values().map(|comment| comment.post()).collect();
+        posts.sort_unstable();
+        posts.dedup();
+        let (posts, no_posts) = self.visible_posts(viewer, &posts).await;
+        comments.retain(|_, comment| posts.contains_key(&comment.post()));
+        (comments, failed.or(no_posts))
+    }
+
+    /// The user, if the viewer may see it.
+    pub async fn require_user(&self, viewer: Option<&Viewer>, id: UserId) -> Result<Arc<user::Model>> {
+        let user = self.tables.users.get(id).await?;
+        user.filter(|user| sees_user(viewer, user)).ok_or(Error::NotFound("user"))
+    }
+
+    /// The post and its author, if the viewer may see it.
+    pub async fn require_post(&self, viewer: Option<&Viewer>, id: PostId) -> Result<VisiblePost> {
+        let (mut posts, failed) = self.visible_posts(viewer, &[id]).await;
+        match (posts.remove(&id), failed) {
+            (Some(post), _) => Ok(post),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::NotFound("post")),
+        }
+    }
+}
