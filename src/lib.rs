@@ -2,6 +2,7 @@
 //!
 //! The modules, in the order in which a request flows; each uses only those below it.
 
+pub mod blob;
 pub mod config;
 pub mod dev;
 pub mod domain;

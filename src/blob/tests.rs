@@ -1,0 +1,240 @@
+//! Against a real S3 server, on a folder of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+
+struct Storage {
+    address: SocketAddr,
+    folder: PathBuf,
+    _tasks: JoinSet<()>,
+}
+
+impl Storage {
+    async fn start() -> Self {
+        let folder = std::env::temp_dir().join(format!("fowergram-blob-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&folder).unwrap());
+        builder.set_auth(SimpleAuth::from_single("access", "secret"));
+        let service = builder.build();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let service = service.clone();
+                connections.spawn(async move {
+                    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    let _ = server.serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        Self { address, folder, _tasks: tasks }
+    }
+
+    async fn bucket() -> (Self, Blob, Clock) {
+        let storage = Self::start().await;
+        let clock = Clock::system();
+        let blob = Blob::new(&config(storage.address), clock.clone()).unwrap();
+        blob.create_bucket_if_missing().await.unwrap();
+        (storage, blob, clock)
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn config(address: SocketAddr) -> ServiceConfig {
+    ServiceConfig {
+        namespace: "test".parse().unwrap(),
+        redis_url: Url::parse("redis://127.0.0.1:1").unwrap(),
+        nats_url: Url::parse("nats://127.0.0.1:1").unwrap(),
+        s3_endpoint: Url::parse(&format!("http://{address}")).unwrap(),
+        s3_public_endpoint: None,
+        s3_bucket: "pictures".to_owned(),
+        s3_region: "us-east-1".to_owned(),
+        s3_access_key_id: "access".to_owned(),
+        s3_secret_access_key: SecretString::from("secret"),
+        cdn_url: None,
+    }
+}
+
+const BODY: &[u8] = b"the bytes of an image";
+const KEY: &str = "0007/0197c0de-0000-7007-8800-000000000000/original";
+
+fn presign(blob: &Blob) -> PresignedPut {
+    blob.presign_put(
+        KEY,
+        "image/png",
+        BODY.len() as u64,
+        &Sha256::digest(BODY).into(),
+        time::Duration::minutes(15),
+    )
+}
+
+/// Sends the file as the answer says, but for the headers named here.
+async fn send(put: &PresignedPut, body: &'static [u8], other: &[(&str, Option<&str>)]) -> u16 {
+    let mut request = reqwest::Client::new().put(&put.url).body(body);
+    for (name, value) in &put.headers {
+        match other.iter().find(|(replaced, _)| replaced == name) {
+            None => request = request.header(*name, value),
+            Some((_, Some(value))) => request = request.header(*name, *value),
+            Some((_, None)) => {}
+        }
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_signed_upload_is_taken_and_can_be_fetched() {
+    let (_storage, blob, _) = Storage::bucket().await;
+    let put = presign(&blob);
+    assert_eq!(send(&put, BODY, &[]).await, 200);
+    let head = Head { bytes: BODY.len() as u64, content_type: Some("image/png".to_owned()) };
+    assert_eq!(blob.head(KEY).await.unwrap(), Some(head));
+    let fetched = reqwest::get(blob.url(KEY)).await.unwrap();
+    assert_eq!(fetched.headers()["content-type"], "image/png");
+    assert_eq!(fetched.bytes().await.unwrap(), BODY);
+}
+
+#[tokio::test]
+async fn another_type_length_hash_or_key_is_refused() {
+    let (_storage, blob, _) = Storage::bucket().await;
+    let put = presign(&blob);
+    let other_hash = BASE64_STANDARD.encode(Sha256::digest(b"THE bytes of an image"));
+    assert_eq!(send(&put, BODY, &[("content-type", Some("text/html"))]).await, 403);
+    assert_eq!(send(&put, BODY, &[("content-type", None)]).await, 403);
+    assert_eq!(send(&put, &BODY[1..], &[]).await, 403);
+    assert_eq!(send(&put, b"the bytes of an image and more", &[]).await, 403);
+    assert_eq!(send(&put, BODY, &[("x-amz-checksum-sha256", None)]).await, 403);
+    assert_eq!(
+        send(&put, b"THE bytes of an image", &[("x-amz-checksum-sha256", Some(&other_hash))]).await,
+        403
+    );
+    let elsewhere = PresignedPut { url: put.url.replace("/original", "/320.webp"), ..put.clone() };
+    assert_eq!(send(&elsewhere, BODY, &[]).await, 403);
+    assert_eq!(blob.head(KEY).await.unwrap(), None);
+    assert_eq!(send(&put, b"THE bytes of an image", &[]).await, 400, "the hash that was signed is another");
+}
+
+#[tokio::test]
+async fn an_upload_expires() {
+    let (_storage, blob, clock) = Storage::bucket().await;
+    clock.advance(time::Duration::minutes(-16));
+    assert_eq!(send(&presign(&blob), BODY, &[]).await, 403);
+    clock.advance(time::Duration::minutes(2));
+    assert_eq!(send(&presign(&blob), BODY, &[]).await, 200);
+}
+
+#[tokio::test]
+async fn addresses_hold_for_an_hour() {
+    let (_storage, blob, clock) = Storage::bucket().await;
+    let into = clock.unix_millis().rem_euclid(3_600_000);
+    clock.advance(time::Duration::milliseconds(3_600_000 - into));
+    let first = blob.url(KEY);
+    clock.advance(time::Duration::minutes(59));
+    assert_eq!(blob.url(KEY), first);
+    clock.advance(time::Duration::minutes(2));
+    assert_ne!(blob.url(KEY), first);
+}
+
+#[tokio::test]
+async fn a_stranger_gets_nothing() {
+    let (storage, blob, _) = Storage::bucket().await;
+    blob.put("0001/a/320.webp", "image/webp", Bytes::from_static(BODY)).await.unwrap();
+    let signed = blob.url("0001/a/320.webp");
+    let bare = signed.split('?').next().unwrap();
+    assert_eq!(reqwest::get(bare).await.unwrap().status(), 403);
+    let other = signed.replace("320.webp", "640.webp");
+    assert_eq!(reqwest::get(other).await.unwrap().status(), 403);
+    let thief = Blob::new(
+        &ServiceConfig { s3_secret_access_key: SecretString::from("guess"), ..config(storage.address) },
+        Clock::system(),
+    )
+    .unwrap();
+    assert!(matches!(thief.get("0001/a/320.webp", 1_000).await, Err(Error::StorageUnavailable)));
+    assert!(thief.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn objects_are_put_read_listed_and_deleted() {
+    let (_storage, blob, _) = Storage::bucket().await;
+    assert_eq!(blob.get("0001/none", 1_000).await.unwrap(), None);
+    assert_eq!(blob.head("0001/none").await.unwrap(), None);
+    for key in ["0001/b/320.webp", "0001/a/640.webp", "0001/a/320.webp", "0002/c/320.webp"] {
+        blob.put(key, "image/webp", Bytes::from_static(BODY)).await.unwrap();
+    }
+    let size = BODY.len() as u64;
+    assert_eq!(blob.get("0001/a/320.webp", size).await.unwrap().unwrap(), BODY);
+    let short = blob.get("0001/a/320.webp", size - 1).await;
+    assert!(matches!(short, Err(Error::PayloadTooLarge { limit }) if limit == size - 1));
+
+    let keys = |objects: Vec<Object>| objects.into_iter().map(|object| object.key).collect::<Vec<_>>();
+    let first = blob.list("0001/", None, 2).await.unwrap();
+    assert!(first[0].bytes == size && (Clock::system().now() - first[0].modified).whole_minutes() == 0);
+    assert_eq!(keys(first), ["0001/a/320.webp", "0001/a/640.webp"]);
+    assert_eq!(keys(blob.list("0001/", Some("0001/a/640.webp"), 2).await.unwrap()), ["0001/b/320.webp"]);
+
+    // More than one request takes, and most of them not there.
+    let mut gone: Vec<String> = (0..1_500).map(|number| format!("0003/{number}/320.webp")).collect();
+    gone.extend(["0001/a/320.webp".to_owned(), "0001/b/320.webp".to_owned()]);
+    blob.delete(&gone).await.unwrap();
+    assert_eq!(keys(blob.list("", None, 1_000).await.unwrap()), ["0001/a/640.webp", "0002/c/320.webp"]);
+    blob.delete(&[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_bucket_is_made_once() {
+    let storage = Storage::start().await;
+    let blob = Blob::new(&config(storage.address), Clock::system()).unwrap();
+    assert!(matches!(blob.ready().await, Err(Error::StorageUnavailable)));
+    blob.create_bucket_if_missing().await.unwrap();
+    blob.create_bucket_if_missing().await.unwrap();
+    blob.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_storage_that_is_away_or_silent_is_told_soon() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let blob = Blob::new(&config(silent.local_addr().unwrap()), Clock::system()).unwrap();
+    let start = Instant::now();
+    assert!(matches!(blob.ready().await, Err(Error::StorageUnavailable)));
+    assert!(start.elapsed() < Duration::from_secs(3));
+
+    let address = silent.local_addr().unwrap();
+    drop(silent);
+    let blob = Blob::new(&config(address), Clock::system()).unwrap();
+    assert!(matches!(blob.get(KEY, 1).await, Err(Error::StorageUnavailable)));
+    assert!(matches!(blob.delete(&[KEY.to_owned()]).await, Err(Error::StorageUnavailable)));
+    assert!(start.elapsed() < Duration::from_secs(12));
+}
+
+#[test]
+fn addresses_are_those_that_clients_reach() {
+    let public = ServiceConfig {
+        s3_public_endpoint: Some(Url::parse("https://images.example.com/s3/").unwrap()),
+        ..config(SocketAddr::from(([127, 0, 0, 1], 9000)))
+    };
+    let blob = Blob::new(&public, Clock::system()).unwrap();
+    assert!(blob.url("0001/a").starts_with("https://images.example.com/s3/pictures/0001/a?X-Amz-"));
+    assert!(presign(&blob).url.starts_with("https://images.example.com/s3/pictures/0007/"));
+
+    let cdn = ServiceConfig { cdn_url: Some(Url::parse("https://cdn.example.com/").unwrap()), ..public };
+    let blob = Blob::new(&cdn, Clock::system()).unwrap();
+    assert_eq!(blob.url("0001/a"), "https://cdn.example.com/0001/a");
+    assert!(presign(&blob).url.starts_with("https://images.example.com/s3/"), "uploads go to the storage");
+}
