@@ -25,6 +25,7 @@ use home::Home;
 pub use nats::Nats;
 use postgres::Clusters;
 pub use postgres::Postgres;
+pub use process::Frozen;
 pub use redis::Redis;
 pub use storage::Storage;
 

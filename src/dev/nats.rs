@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::home::Home;
-use super::process::{Child, Program};
+use super::process::{Child, Frozen, Program};
 use super::system::find_program;
 
 /// A NATS server.
@@ -61,13 +61,9 @@ impl Nats {
         self.child.kill().await;
     }
 
-    /// Stops its clock: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.child.freeze();
-    }
-
-    pub fn thaw(&self) {
-        self.child.thaw();
+    /// Stops its clock, until the answer is dropped: connections stay open and nothing answers.
+    pub fn freeze(&self) -> Frozen<'_> {
+        self.child.freeze()
     }
 
     async fn greets(&self) -> std::io::Result<bool> {

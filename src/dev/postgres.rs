@@ -7,7 +7,7 @@ use anyhow::Context;
 use sqlx::{Connection, PgConnection};
 
 use super::home::Home;
-use super::process::{self, Child, Program};
+use super::process::{self, Child, Frozen, Program};
 use super::user::{self, User};
 use super::{Plan, secret, system};
 
@@ -276,13 +276,9 @@ impl Postgres {
         self.child.kill().await;
     }
 
-    /// Stops its clock: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.child.freeze();
-    }
-
-    pub fn thaw(&self) {
-        self.child.thaw();
+    /// Stops its clock, until the answer is dropped: connections stay open and nothing answers.
+    pub fn freeze(&self) -> Frozen<'_> {
+        self.child.freeze()
     }
 
     async fn lets_in(&self) -> anyhow::Result<bool> {

@@ -163,19 +163,12 @@ impl Child {
         self.forget();
     }
 
-    /// Stops its clock: connections stay open and nothing answers.
-    pub fn freeze(&self) {
+    pub fn freeze(&self) -> Frozen<'_> {
         if let Some(pid) = self.pid() {
             system::signal(Signal::Stop, &[pid]);
             system::signal(Signal::Stop, &family(pid));
         }
-    }
-
-    /// Lets it run on.
-    pub fn thaw(&self) {
-        if let Some(pid) = self.pid() {
-            system::signal(Signal::Continue, &family(pid));
-        }
+        Frozen(self)
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Running>> {
@@ -227,6 +220,19 @@ impl Child {
     }
 }
 
+/// A server whose clock stands still: connections stay open and nothing answers. Dropped, it runs on;
+/// a test that fails leaves nothing behind that can't end.
+#[must_use = "dropped, the server runs on"]
+pub struct Frozen<'a>(&'a Child);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.pid() {
+            system::signal(Signal::Continue, &family(pid));
+        }
+    }
+}
+
 /// A process and its children.
 fn family(pid: u32) -> Vec<u32> {
     let mut family = system::children(pid);
@@ -259,6 +265,7 @@ pub async fn end_leftovers(pid_files: &Path) -> anyhow::Result<()> {
             };
             if runs() {
                 system::signal(Signal::Interrupt, &[pid]);
+                system::signal(Signal::Continue, &family(pid));
                 if tokio::time::timeout(STOP_WITHIN, ends).await.is_err() {
                     anyhow::bail!("process {pid} is left over from an earlier run and does not end; kill it");
                 }

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::home::Home;
-use super::process::{Child, Program};
+use super::process::{Child, Frozen, Program};
 use super::system::find_program;
 
 /// A Redis server.
@@ -55,13 +55,9 @@ impl Redis {
         self.child.stop().await;
     }
 
-    /// Stops its clock: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.child.freeze();
-    }
-
-    pub fn thaw(&self) {
-        self.child.thaw();
+    /// Stops its clock, until the answer is dropped: connections stay open and nothing answers.
+    pub fn freeze(&self) -> Frozen<'_> {
+        self.child.freeze()
     }
 
     async fn answers(&self) -> std::io::Result<bool> {

@@ -105,11 +105,11 @@ async fn servers_fail_alone_and_come_back() {
     assert_eq!(number(&one.url("postgres"), "select 1").await.unwrap(), 1);
 
     let mut connection = PgConnection::connect(&two.url("postgres")).await.unwrap();
-    two.freeze();
+    let frozen = two.freeze();
     let ask = async |connection| sqlx::query_scalar::<_, i32>("select 1").fetch_one(connection).await;
     let asked = tokio::time::timeout(Duration::from_millis(300), ask(&mut connection)).await;
     assert!(asked.is_err(), "a frozen server does not answer");
-    two.thaw();
+    drop(frozen);
     assert_eq!(number(&two.url("postgres"), "select 1").await.unwrap(), 1);
 
     servers.nats().stop().await;

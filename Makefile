@@ -1,0 +1,38 @@
+# What is done often. The recipes are short; scripts/setup.sh installs what they need.
+
+DEV_DIR ?= .dev
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test lint bench schema clean-dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## everything on this machine, with a demo network; PORT and DEV_DIR say where
+	@scripts/setup.sh dev
+	@cargo build
+	@exec cargo run --quiet -- dev
+
+test: ## all tests, on real servers
+	@scripts/setup.sh test
+	cargo test --workspace
+
+lint: ## formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: ## the load test; ARGS goes to it, as in ARGS=--help
+	@scripts/setup.sh test
+	cargo run --release -p loadtest -- $(ARGS)
+
+schema: ## writes schema.graphql
+	@cargo run --quiet -- schema > schema.graphql.part || { rm -f schema.graphql.part; exit 1; }
+	@mv schema.graphql.part schema.graphql
+
+# Run as root, `make dev` may have put the databases where the user postgres can go; postgres is a link then.
+clean-dev: ## forgets the data of `make dev`
+	@if command -v flock >/dev/null && [ -e "$(DEV_DIR)/lock" ] && ! flock -n "$(DEV_DIR)/lock" true; then \
+		echo "$(DEV_DIR) is in use: stop make dev first" >&2; exit 1; fi
+	@if [ -L "$(DEV_DIR)/postgres" ]; then rm -rf "$$(readlink "$(DEV_DIR)/postgres")"; fi
+	@rm -rf "$(DEV_DIR)"
