@@ -1,6 +1,7 @@
 //! All rules. Neutral of transport and storage engine: nothing here names `async_graphql`, `axum` or
 //! `sea_orm`.
 
+pub mod account;
 pub mod clock;
 pub mod error;
 pub mod id;

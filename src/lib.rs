@@ -2,5 +2,9 @@
 //!
 //! The modules, in the order in which a request flows; each uses only those below it.
 
+pub mod app;
 pub mod config;
 pub mod domain;
+pub mod graphql;
+pub mod http;
+pub mod telemetry;
