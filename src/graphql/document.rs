@@ -61,7 +61,7 @@ impl Documents {
     }
 
     /// How many documents are kept, about.
-    pub fn len(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.entry_count()
     }

@@ -50,7 +50,7 @@ where
 
     /// How many documents are kept.
     pub fn documents(&self) -> u64 {
-        self.documents.len()
+        self.documents.count()
     }
 
     /// Decides whether an operation may run with these variables and so many files.

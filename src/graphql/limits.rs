@@ -67,7 +67,8 @@ fn brackets(text: &[u8]) -> usize {
             }
             b'}' | b']' | b')' => depth = depth.saturating_sub(1),
             b'#' => {
-                at += text[at..].iter().position(|&byte| byte == b'\n' || byte == b'\r').unwrap_or(text.len())
+                let end = text[at..].iter().position(|&byte| byte == b'\n' || byte == b'\r');
+                at += end.unwrap_or(text.len());
             }
             b'"' => at = end_of_string(text, at),
             _ => {}

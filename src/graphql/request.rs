@@ -20,6 +20,7 @@ pub struct Incoming<'a> {
     #[serde(default)]
     pub variables: Variables,
     /// Checked to be an object, and not used.
+    #[expect(clippy::zero_sized_map_values, reason = "a set is no JSON object")]
     #[serde(default, rename = "extensions")]
     _extensions: Option<std::collections::HashMap<String, IgnoredAny>>,
 }
@@ -27,6 +28,16 @@ pub struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     pub fn new(query: Cow<'a, str>, operation_name: Option<Cow<'a, str>>, variables: Variables) -> Self {
         Self { query, operation_name, variables, _extensions: None }
+    }
+
+    /// The same, for longer than the bytes that it was read from.
+    pub fn into_owned(self) -> Incoming<'static> {
+        Incoming {
+            query: Cow::Owned(self.query.into_owned()),
+            operation_name: self.operation_name.map(|name| Cow::Owned(name.into_owned())),
+            variables: self.variables,
+            _extensions: None,
+        }
     }
 
     /// The operation's name; an empty one is none.

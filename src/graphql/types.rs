@@ -111,7 +111,7 @@ impl Types {
     }
 
     fn add_output(&mut self, name: String, fields: Vec<Positioned<FieldDefinition>>) {
-        let fields = fields.into_iter().map(|field| output_field(field.node)).collect();
+        let fields = fields.into_iter().map(|field| output_field(&field.node)).collect();
         self.outputs.insert(name, Output { fields });
     }
 }
@@ -130,7 +130,7 @@ pub fn base_name(ty: &Type) -> &Name {
     }
 }
 
-fn output_field(field: FieldDefinition) -> (String, OutputField) {
+fn output_field(field: &FieldDefinition) -> (String, OutputField) {
     let mut page = None;
     for argument in &field.arguments {
         if matches!(argument.node.name.node.as_str(), "first" | "last") {
