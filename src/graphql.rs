@@ -2,3 +2,5 @@
 
 pub mod context;
 pub mod loader;
+pub mod page;
+pub mod scalar;
