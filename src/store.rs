@@ -3,10 +3,14 @@
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
 pub mod coalesce;
+pub mod conversation;
 pub mod idempotency;
+pub mod inbox;
 pub mod map;
+pub mod message;
 pub mod migrate;
 pub mod shard;
+pub mod stream;
 mod tx;
 pub mod user;
 
@@ -227,11 +231,25 @@ impl<B: Batch> Rows<B> {
 /// The tables that are read by key.
 pub struct Tables {
     pub users: Rows<user::ById>,
+    pub conversations: Rows<conversation::ById>,
+    pub memberships: Rows<conversation::Membership>,
+    pub first_members: Rows<conversation::FirstMembers>,
+    pub messages: Rows<message::ById>,
+    pub last_messages: Rows<message::LastMessage>,
+    pub inbox: Rows<inbox::Entry>,
 }
 
 impl Tables {
     pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
-        Self { users: Rows::new(store, tasks) }
+        Self {
+            users: Rows::new(store, tasks),
+            conversations: Rows::new(store, tasks),
+            memberships: Rows::new(store, tasks),
+            first_members: Rows::new(store, tasks),
+            messages: Rows::new(store, tasks),
+            last_messages: Rows::new(store, tasks),
+            inbox: Rows::new(store, tasks),
+        }
     }
 }
 
