@@ -6,6 +6,7 @@
 pub mod account;
 pub mod clock;
 pub mod comment;
+pub mod conversation;
 pub mod error;
 pub mod event;
 pub mod feed;
@@ -17,6 +18,7 @@ pub mod page;
 pub mod policy;
 pub mod post;
 pub mod stream;
+pub mod page;
 pub mod text;
 pub mod upload;
 

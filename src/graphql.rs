@@ -57,3 +57,5 @@ pub struct Mutation(
 pub fn sdl() -> String {
     Schema::build(Query::default(), Mutation::default(), Subscription).finish().sdl()
 }
+pub mod page;
+pub mod scalar;

@@ -5,12 +5,16 @@
 pub mod coalesce;
 pub mod comment;
 pub mod edge;
+pub mod conversation;
 pub mod idempotency;
+pub mod inbox;
 pub mod map;
 pub mod media;
+pub mod message;
 pub mod migrate;
 pub mod post;
 pub mod shard;
+pub mod stream;
 mod tx;
 pub mod user;
 
@@ -245,6 +249,12 @@ pub struct Tables {
     pub comments: Rows<comment::ById>,
     pub is_follower: Rows<edge::IsFollower>,
     pub is_liked: Rows<edge::IsLiked>,
+    pub conversations: Rows<conversation::ById>,
+    pub memberships: Rows<conversation::Membership>,
+    pub first_members: Rows<conversation::FirstMembers>,
+    pub messages: Rows<message::ById>,
+    pub last_messages: Rows<message::LastMessage>,
+    pub inbox: Rows<inbox::Entry>,
 }
 
 impl Tables {
@@ -256,6 +266,12 @@ impl Tables {
             comments: Rows::new(store, tasks),
             is_follower: Rows::new(store, tasks),
             is_liked: Rows::new(store, tasks),
+            conversations: Rows::new(store, tasks),
+            memberships: Rows::new(store, tasks),
+            first_members: Rows::new(store, tasks),
+            messages: Rows::new(store, tasks),
+            last_messages: Rows::new(store, tasks),
+            inbox: Rows::new(store, tasks),
         }
     }
 }
