@@ -2,7 +2,10 @@
 //!
 //! The modules, in the order in which a request flows; each uses only those below it.
 
+pub mod bus;
+pub mod cache;
 pub mod config;
 pub mod domain;
 pub mod graphql;
+pub mod live;
 pub mod store;
