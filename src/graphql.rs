@@ -57,5 +57,13 @@ pub struct Mutation(
 pub fn sdl() -> String {
     Schema::build(Query::default(), Mutation::default(), Subscription).finish().sdl()
 }
+pub mod code;
+pub mod context;
+pub mod conversation;
+pub mod loader;
+pub mod notification;
 pub mod page;
+pub mod post;
 pub mod scalar;
+pub mod subscription;
+pub mod user;

@@ -227,6 +227,20 @@ impl Domain {
         Ok(found)
     }
 
+    /// The message, if the viewer may read its conversation.
+    pub async fn require_message(
+        &self,
+        viewer: Option<&Viewer>,
+        id: MessageId,
+    ) -> Result<Arc<message::Model>> {
+        let found = self.tables.messages.get(id).await?.ok_or(Error::NotFound("message"))?;
+        match self.require_conversation(viewer, found.conversation()).await {
+            Ok(_) => Ok(found),
+            Err(Error::NotFound(_)) => Err(Error::NotFound("message")),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The post is there to be seen.
     async fn require_post_visible(&self, _viewer: Option<&Viewer>, post: PostId) -> Result<()> {
         let read = async |connection| message::post_exists(&connection, post).await;
@@ -243,17 +257,9 @@ impl Domain {
 
     /// A page of the members of a conversation that the viewer was let into. Of a thread: who wrote.
     pub async fn members(&self, id: ConversationId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        let rows = if page.after.is_none() {
-            let first = self.tables.first_members.get(conversation::FirstMembers(id)).await?;
-            let mut members = first.map_or_else(Vec::new, |members| members.to_vec());
-            members.truncate(page.size as usize + 1);
-            members
-        } else {
-            let read = async |connection| conversation::members(&connection, id, page).await;
-            self.store.read(id.slot(), read).await?
-        };
-        let place = |row: &conversation::Member| Place::moment(row.joined_at, row.user_id);
-        Ok(Slice::cut(rows, page).map(|row| (place(&row), row.user())))
+        let read = async |connection| conversation::members(&connection, id, page).await;
+        let rows = self.store.read(id.slot(), read).await?;
+        Ok(first_members(&rows, page))
     }
 
     /// A page of the viewer's conversations, the one with the newest message first.
@@ -279,6 +285,13 @@ impl Domain {
         let shards = self.store.scatter(sent.members.clone(), |member| member.slot(), deliver).await;
         shards.into_iter().collect()
     }
+}
+
+/// A page of the members, of at least [`Page::limit`] that were read where there are so many.
+pub fn first_members(rows: &[conversation::Member], page: &Page) -> Slice<(Place, UserId)> {
+    let rows = rows.iter().take(page.size as usize + 1);
+    let members = rows.map(|row| (Place::moment(row.joined_at, row.user_id), row.user())).collect();
+    Slice::cut(members, page)
 }
 
 /// Writes a message into a conversation that is there.

@@ -15,9 +15,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use crate::domain::account::Viewer;
 use crate::domain::id::{CommentId, MediaId, PostId, UserId};
 use crate::domain::policy::VisiblePost;
+use crate::domain::id::{ConversationId, MessageId, UserId};
 use crate::domain::{Domain, Error};
 use crate::store::coalesce::Batch;
 use crate::store::{Rows, comment, media, user};
+use crate::store::conversation::{self, FirstMembers};
+use crate::store::inbox::{self, Entry};
+use crate::store::message::{self, LastMessage};
+use crate::store::user;
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
 /// ready add their keys; a clock's delay would cost a fifth of the throughput instead.
@@ -126,5 +131,50 @@ impl Loader<IsLiked> for Reader {
         let keys: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
         let edges = rows(&self.domain.tables.is_liked, &keys).await?;
         Ok(edges.into_keys().map(|(post, user)| (IsLiked(post, user), ())).collect())
+    }
+}
+
+impl Loader<ConversationId> for Reader {
+    type Value = Arc<conversation::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[ConversationId]) -> Result<HashMap<ConversationId, Self::Value>, Error> {
+        load(&self.domain.tables.conversations, keys).await
+    }
+}
+
+impl Loader<FirstMembers> for Reader {
+    type Value = Arc<Vec<conversation::Member>>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[FirstMembers]) -> Result<HashMap<FirstMembers, Self::Value>, Error> {
+        load(&self.domain.tables.first_members, keys).await
+    }
+}
+
+impl Loader<MessageId> for Reader {
+    type Value = Arc<message::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Self::Value>, Error> {
+        load(&self.domain.tables.messages, keys).await
+    }
+}
+
+impl Loader<LastMessage> for Reader {
+    type Value = Arc<message::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[LastMessage]) -> Result<HashMap<LastMessage, Self::Value>, Error> {
+        load(&self.domain.tables.last_messages, keys).await
+    }
+}
+
+impl Loader<Entry> for Reader {
+    type Value = Arc<inbox::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[Entry]) -> Result<HashMap<Entry, Self::Value>, Error> {
+        load(&self.domain.tables.inbox, keys).await
     }
 }
