@@ -14,6 +14,7 @@ pub mod follow;
 pub mod id;
 pub mod idempotency;
 pub mod media;
+pub mod mention;
 pub mod page;
 pub mod policy;
 pub mod post;

@@ -22,7 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::bus::Bus;
 use crate::cache::Feeds;
 use crate::domain::Result;
-use crate::domain::event::{conversation_subject, receiver_subject};
+pub use crate::domain::stream::Position;
+use crate::domain::event::{conversation_subject, feed_subject, receiver_subject};
 use crate::domain::id::{ConversationId, PostId, UserId};
 use crate::store::stream::LogRow;
 use crate::store::{Store, message};
@@ -54,23 +55,8 @@ impl Topic {
         match self {
             Self::Conversation(id) => format!("event.{}", conversation_subject(id)),
             Self::Receiver(user) => format!("event.{}", receiver_subject(user)),
-            Self::Feed(user) => format!("live.feed.{user}"),
+            Self::Feed(user) => feed_subject(user),
         }
-    }
-}
-
-/// How far somebody has read. Numbers of different generations don't compare: the history was begun anew
-/// in between. The generation of what lies in the shards is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Position {
-    pub generation: u64,
-    pub n: i64,
-}
-
-impl Position {
-    /// Whether somebody at `self` has something to read when the newest is `other`.
-    fn is_behind(self, other: Self) -> bool {
-        self.generation != other.generation || self.n < other.n
     }
 }
 

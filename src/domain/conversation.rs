@@ -13,7 +13,7 @@ use super::page::{Page, Place, Slice};
 use super::text::{self, IdempotencyKey};
 use super::{Domain, Error, Result};
 use crate::store::idempotency::Record;
-use crate::store::{Tx, conversation, idempotency, inbox, message};
+use crate::store::{Tx, conversation, idempotency, inbox, media, message};
 
 /// The most characters in a message.
 pub const MAX_TEXT: usize = 4000;
@@ -134,7 +134,7 @@ impl Domain {
         let request = &Request::new("sendMessage", key, message)?;
         let room = self.room(viewer, message.to).await?;
         if let Some(post) = message.shared_post {
-            self.require_post_visible(Some(viewer), post).await?;
+            self.require_post(Some(viewer), post).await?;
         }
         self.use_media(viewer, room, &message.media).await?;
         let sender = viewer.user;
@@ -168,7 +168,7 @@ impl Domain {
                 Ok(Room::Direct(user.min(viewer.user), user.max(viewer.user)))
             }
             Target::Post(post) => {
-                self.require_post_visible(Some(viewer), post).await?;
+                self.require_post(Some(viewer), post).await?;
                 Ok(Room::Thread(post))
             }
         }
@@ -187,17 +187,10 @@ impl Domain {
             self.store.tx(room.slot(), |tx| async move { room.enter(&tx, sender).await }).await?;
         self.store
             .tx(sender.slot(), |tx| async move {
-                let found = message::lock_media(&tx, sender, media).await?;
-                if found.len() < media.len() {
-                    return Err(Error::NotFound("media"));
+                if media::use_all(&tx, sender, media, conversation.uuid()).await? {
+                    return Ok(());
                 }
-                if found.iter().any(|media| !media.is_ready()) {
-                    return Err(Error::MediaNotReady);
-                }
-                if found.iter().any(|media| media.used_by.is_some_and(|by| by != conversation.uuid())) {
-                    return Err(Error::invalid("input.mediaIds", "names an image that is shown elsewhere"));
-                }
-                message::mark_media(&tx, media, conversation).await
+                Err(self.why_unusable(sender, media, "input.mediaIds").await)
             })
             .await
     }
@@ -212,13 +205,13 @@ impl Domain {
         let missing = Error::NotFound("conversation");
         let Some(found) = self.tables.conversations.get(id).await? else {
             let post = id.as_thread_of();
-            let visible = self.require_post_visible(viewer, post).await;
+            let visible = self.require_post(viewer, post).await;
             visible.map_err(|error| if matches!(error, Error::NotFound(_)) { missing } else { error })?;
             let made = super::clock::from_millis(super::id::millis_of(post.uuid()));
             return Ok(Arc::new(conversation::Model::unwritten_thread(post, made)));
         };
         if let Some(post) = found.post() {
-            self.require_post_visible(viewer, post).await?;
+            self.require_post(viewer, post).await?;
             return Ok(found);
         }
         let user = viewer.ok_or(missing.clone())?.user;
@@ -239,13 +232,6 @@ impl Domain {
             Err(Error::NotFound(_)) => Err(Error::NotFound("message")),
             Err(error) => Err(error),
         }
-    }
-
-    /// The post is there to be seen.
-    async fn require_post_visible(&self, _viewer: Option<&Viewer>, post: PostId) -> Result<()> {
-        let read = async |connection| message::post_exists(&connection, post).await;
-        let exists = self.store.read(post.slot(), read).await?;
-        if exists { Ok(()) } else { Err(Error::NotFound("post")) }
     }
 
     /// A page of the messages of a conversation that the viewer was let into.

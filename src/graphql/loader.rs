@@ -13,16 +13,14 @@ use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::domain::account::Viewer;
-use crate::domain::id::{CommentId, MediaId, PostId, UserId};
+use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, PostId, UserId};
 use crate::domain::policy::VisiblePost;
-use crate::domain::id::{ConversationId, MessageId, UserId};
 use crate::domain::{Domain, Error};
 use crate::store::coalesce::Batch;
-use crate::store::{Rows, comment, media, user};
 use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
 use crate::store::message::{self, LastMessage};
-use crate::store::user;
+use crate::store::{Rows, comment, media, user};
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
 /// ready add their keys; a clock's delay would cost a fifth of the throughput instead.
@@ -139,7 +137,7 @@ impl Loader<ConversationId> for Reader {
     type Error = Error;
 
     async fn load(&self, keys: &[ConversationId]) -> Result<HashMap<ConversationId, Self::Value>, Error> {
-        load(&self.domain.tables.conversations, keys).await
+        rows(&self.domain.tables.conversations, keys).await
     }
 }
 
@@ -148,7 +146,7 @@ impl Loader<FirstMembers> for Reader {
     type Error = Error;
 
     async fn load(&self, keys: &[FirstMembers]) -> Result<HashMap<FirstMembers, Self::Value>, Error> {
-        load(&self.domain.tables.first_members, keys).await
+        rows(&self.domain.tables.first_members, keys).await
     }
 }
 
@@ -157,7 +155,7 @@ impl Loader<MessageId> for Reader {
     type Error = Error;
 
     async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Self::Value>, Error> {
-        load(&self.domain.tables.messages, keys).await
+        rows(&self.domain.tables.messages, keys).await
     }
 }
 
@@ -166,7 +164,7 @@ impl Loader<LastMessage> for Reader {
     type Error = Error;
 
     async fn load(&self, keys: &[LastMessage]) -> Result<HashMap<LastMessage, Self::Value>, Error> {
-        load(&self.domain.tables.last_messages, keys).await
+        rows(&self.domain.tables.last_messages, keys).await
     }
 }
 
@@ -175,6 +173,6 @@ impl Loader<Entry> for Reader {
     type Error = Error;
 
     async fn load(&self, keys: &[Entry]) -> Result<HashMap<Entry, Self::Value>, Error> {
-        load(&self.domain.tables.inbox, keys).await
+        rows(&self.domain.tables.inbox, keys).await
     }
 }

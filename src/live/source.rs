@@ -6,8 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Change, Changes, Delivery, Found, Position, Topic};
-use crate::cache::{FeedChanges, Feeds};
+use crate::cache::Feeds;
 use crate::domain::Result;
+use crate::domain::feed::{FeedChange, FeedChanges};
 use crate::domain::id::slot_of;
 use crate::store::Store;
 use crate::store::stream::{self, Counter};
@@ -125,7 +126,7 @@ impl Source {
                 FeedChanges::Gap(position) => return Ok(Some(Found::Gap(position))),
                 FeedChanges::Changes(changes) => changes
                     .into_iter()
-                    .map(|(n, post, removed)| Delivery {
+                    .map(|FeedChange { n, post, removed }| Delivery {
                         position: at(n),
                         change: Change::Feed { post, removed },
                     })

@@ -2,7 +2,7 @@
 //! when the row was last written, by which streams are read.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, FromQueryResult, IntoActiveModel};
+use sea_orm::{DatabaseConnection, IntoActiveModel};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
@@ -133,50 +133,4 @@ pub async fn page(connection: &DatabaseConnection, id: ConversationId, page: &Pa
     let before = page.before.map_or(i64::MAX, |place| place.at);
     let values = [id.uuid().into(), after.into(), before.into(), page.limit().into()];
     Entity::find().from_raw_sql(sql_with(sql, values)).all(connection).await.map_err(failure)
-}
-
-/// An image as far as a message that shows it minds.
-#[derive(Debug, Clone, FromQueryResult)]
-pub struct Image {
-    pub state: i16,
-    pub used_by: Option<Uuid>,
-}
-
-impl Image {
-    pub fn is_ready(&self) -> bool {
-        self.state == 2
-    }
-}
-
-/// Those of these images that the user owns, locked until the transaction ends.
-pub async fn lock_media(tx: &Tx, owner: UserId, media: &[MediaId]) -> Result<Vec<Image>> {
-    let sql = "select state, used_by from media where id = any($1) and owner_id = $2 order by id for update";
-    let ids: Vec<Uuid> = media.iter().map(|id| id.uuid()).collect();
-    Image::find_by_statement(sql_with(sql, [ids.into(), owner.uuid().into()]))
-        .all(tx.connection())
-        .await
-        .map_err(failure)
-}
-
-/// Says that the conversation shows these images.
-pub async fn mark_media(tx: &Tx, media: &[MediaId], by: ConversationId) -> Result<()> {
-    let sql = "update media set used_by = $2 where id = any($1)";
-    let ids: Vec<Uuid> = media.iter().map(|id| id.uuid()).collect();
-    tx.connection().execute_raw(sql_with(sql, [ids.into(), by.uuid().into()])).await.map_err(failure)?;
-    Ok(())
-}
-
-#[derive(FromQueryResult)]
-struct Exists {
-    exists: bool,
-}
-
-/// Whether the post is there.
-pub async fn post_exists(connection: &DatabaseConnection, post: PostId) -> Result<bool> {
-    let sql = "select exists (select 1 from posts where id = $1 and deleted_at is null) as exists";
-    let row = Exists::find_by_statement(sql_with(sql, [post.uuid().into()]))
-        .one(connection)
-        .await
-        .map_err(failure)?;
-    Ok(row.is_some_and(|row| row.exists))
 }
