@@ -41,8 +41,6 @@ struct Shared {
     /// The sockets' tasks, for a stopping process to wait for.
     socket_tasks: TaskTracker,
     timeout: Duration,
-    /// How long a socket may stay silent before `connection_init`.
-    init_timeout: Duration,
 }
 
 impl Deref for Http {
@@ -55,10 +53,10 @@ impl Deref for Http {
 
 /// All routes. No layer lies over `/graphql`: what each request needs is done in its handler.
 pub fn router(app: App) -> Router {
-    build(app, socket::INIT_TIMEOUT).0
+    build(app).0
 }
 
-fn build(app: App, init_timeout: Duration) -> (Router, Http) {
+fn build(app: App) -> (Router, Http) {
     let config = &app.config().http;
     let development = app.config().environment == Environment::Development;
     let shared = Shared {
@@ -67,7 +65,6 @@ fn build(app: App, init_timeout: Duration) -> (Router, Http) {
         sockets: Arc::new(Semaphore::new(config.max_sockets.min(Semaphore::MAX_PERMITS))),
         socket_tasks: TaskTracker::new(),
         timeout: Duration::from_millis(config.request_timeout_ms),
-        init_timeout,
         app,
     };
     let mut router = Router::new()
@@ -80,6 +77,3 @@ fn build(app: App, init_timeout: Duration) -> (Router, Http) {
     let http = Http(Arc::new(shared));
     (router.with_state(http.clone()), http)
 }
-
-#[cfg(test)]
-mod tests;

@@ -47,7 +47,7 @@ impl<'a> Incoming<'a> {
 }
 
 /// Who asks, from where; for sessions, rate limits and the audit log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RequestMeta {
     pub ip: Option<IpAddr>,
     pub user_agent: Option<String>,

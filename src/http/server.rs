@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::{Http, build, socket};
+use super::{Http, build};
 use crate::app::App;
 use crate::telemetry;
 
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until the app stops; then finishes running requests and closes sockets, within the grace
 /// period of the configuration.
 pub async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
-    let (router, http) = build(app.clone(), socket::INIT_TIMEOUT);
+    let (router, http) = build(app.clone());
     let stopping = app.stopping().clone();
     let upkeep = stopping.clone();
     app.tasks().spawn(async move { upkeep.run_until_cancelled_owned(telemetry::metrics().upkeep()).await });

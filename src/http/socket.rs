@@ -24,7 +24,7 @@ use crate::graphql::request::RequestMeta;
 use crate::telemetry;
 
 /// How long a client may take to send `connection_init`.
-pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a client is asked for a sign of life, and how long it may take to give one.
 const PING: Duration = Duration::from_secs(20);
 /// How long one message may take to be written.
@@ -102,7 +102,7 @@ impl Connection {
     }
 
     async fn serve(&mut self, authorization: Option<String>) -> Result<std::convert::Infallible, End> {
-        let init = timeout(self.http.init_timeout, self.init(authorization)).await;
+        let init = timeout(INIT_TIMEOUT, self.init(authorization)).await;
         let viewer = init.map_err(|_| Close::no_init())??;
         let app = self.http.app.clone();
         let mut closed: Pin<Box<dyn Future<Output = Error> + Send>> = match viewer.clone() {

@@ -1,6 +1,7 @@
 //! Log lines: one JSON object a line, or text for people.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -17,7 +18,9 @@ use crate::domain::Clock;
 /// Starts logging to standard error. Fails where the filter can't be read or logging has started.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match config.log_format {
         LogFormat::Json => builder.event_format(Json).try_init(),
         LogFormat::Text => builder.event_format(Text(Format::default().without_time().compact())).try_init(),

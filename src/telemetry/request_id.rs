@@ -45,6 +45,13 @@ impl RequestId {
     }
 }
 
+/// A new one, for work that no request asked for.
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::random()
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
