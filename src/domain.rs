@@ -9,6 +9,8 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod idempotency;
+pub mod notification;
+pub mod page;
 pub mod text;
 
 use std::sync::Arc;

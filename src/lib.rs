@@ -2,7 +2,9 @@
 //!
 //! The modules, in the order in which a request flows; each uses only those below it.
 
+pub mod bus;
 pub mod config;
 pub mod domain;
 pub mod graphql;
 pub mod store;
+pub mod worker;

@@ -6,6 +6,8 @@ pub mod coalesce;
 pub mod idempotency;
 pub mod map;
 pub mod migrate;
+pub mod notification;
+pub mod outbox;
 pub mod shard;
 mod tx;
 pub mod user;
@@ -227,11 +229,19 @@ impl<B: Batch> Rows<B> {
 /// The tables that are read by key.
 pub struct Tables {
     pub users: Rows<user::ById>,
+    pub notifications: Rows<notification::ById>,
+    pub notification_actors: Rows<notification::FirstActors>,
+    pub unread_counts: Rows<notification::UnreadCount>,
 }
 
 impl Tables {
     pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
-        Self { users: Rows::new(store, tasks) }
+        Self {
+            users: Rows::new(store, tasks),
+            notifications: Rows::new(store, tasks),
+            notification_actors: Rows::new(store, tasks),
+            unread_counts: Rows::new(store, tasks),
+        }
     }
 }
 
