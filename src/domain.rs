@@ -19,6 +19,7 @@ pub mod page;
 pub mod policy;
 pub mod post;
 pub mod stream;
+pub mod notification;
 pub mod page;
 pub mod text;
 pub mod upload;

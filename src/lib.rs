@@ -9,6 +9,7 @@ pub mod cache;
 pub mod cli;
 pub mod bus;
 pub mod cache;
+pub mod bus;
 pub mod config;
 pub mod dev;
 pub mod domain;

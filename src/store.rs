@@ -13,6 +13,8 @@ pub mod media;
 pub mod message;
 pub mod migrate;
 pub mod post;
+pub mod notification;
+pub mod outbox;
 pub mod shard;
 pub mod stream;
 mod tx;
@@ -255,6 +257,9 @@ pub struct Tables {
     pub messages: Rows<message::ById>,
     pub last_messages: Rows<message::LastMessage>,
     pub inbox: Rows<inbox::Entry>,
+    pub notifications: Rows<notification::ById>,
+    pub notification_actors: Rows<notification::FirstActors>,
+    pub unread_counts: Rows<notification::UnreadCount>,
 }
 
 impl Tables {
@@ -272,6 +277,9 @@ impl Tables {
             messages: Rows::new(store, tasks),
             last_messages: Rows::new(store, tasks),
             inbox: Rows::new(store, tasks),
+            notifications: Rows::new(store, tasks),
+            notification_actors: Rows::new(store, tasks),
+            unread_counts: Rows::new(store, tasks),
         }
     }
 }
