@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod feed;
 pub mod follow;
+pub mod hashtag;
 pub mod limits;
 pub mod loader;
 pub mod media;
@@ -40,6 +41,7 @@ pub struct Query(
     node::NodeQuery,
     post::PostQuery,
     comment::CommentQuery,
+    hashtag::HashtagQuery,
     conversation::ConversationQuery,
 );
 

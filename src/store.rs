@@ -2,19 +2,22 @@
 //!
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
+pub mod claim;
 pub mod coalesce;
 pub mod comment;
-pub mod edge;
 pub mod conversation;
+pub mod edge;
+pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;
 pub mod map;
 pub mod media;
 pub mod message;
 pub mod migrate;
-pub mod post;
 pub mod notification;
 pub mod outbox;
+pub mod post;
+pub mod session;
 pub mod shard;
 pub mod stream;
 mod tx;
@@ -245,6 +248,7 @@ impl<B: Batch> Rows<B> {
 
 /// The tables that are read by key.
 pub struct Tables {
+    pub sessions: Rows<session::ById>,
     pub users: Rows<user::ById>,
     pub posts: Rows<post::ById>,
     pub media: Rows<media::ById>,
@@ -266,6 +270,7 @@ impl Tables {
     pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
         Self {
             users: Rows::new(store, tasks),
+            sessions: Rows::new(store, tasks),
             posts: Rows::new(store, tasks),
             media: Rows::new(store, tasks),
             comments: Rows::new(store, tasks),

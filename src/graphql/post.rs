@@ -5,12 +5,14 @@ use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Resu
 use super::comment::{self, Comment, CommentOrder};
 use super::conversation::Conversation;
 use super::context::{ContextExt, nullable};
+use super::hashtag::Hashtag;
 use super::loader::IsLiked;
 use super::media::{self, Media};
 use super::page::{Connection, forward};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::idempotency::Request;
+use crate::domain::hashtag::Tag;
 use crate::domain::id::{ConversationId, MediaId, PostId};
 use crate::domain::page::List;
 use crate::domain::policy::{self, VisiblePost};
@@ -121,9 +123,8 @@ impl Post {
         .await
     }
 
-    /// in lower case, without the sign
-    async fn hashtags(&self) -> &[String] {
-        &self.seen.post.hashtags
+    async fn hashtags(&self) -> Vec<Hashtag> {
+        self.seen.post.hashtags.iter().cloned().map(|name| Tag::from_row(name).into()).collect()
     }
 
     async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<Option<User>>> {
@@ -157,7 +158,7 @@ impl Post {
         .await
     }
 
-    /// the post's message thread; null until somebody has written to it
+    /// the post's message thread; null when the viewer may not see it
     async fn conversation(&self, ctx: &Context<'_>) -> Option<Result<Conversation>> {
         nullable(async {
             let thread = ConversationId::of_post(self.seen.post.id());
