@@ -4,12 +4,18 @@
 //! Each noun's file adds its rules to [`Domain`].
 
 pub mod account;
+pub mod claim;
 pub mod clock;
 pub mod error;
 pub mod event;
 pub mod id;
 pub mod idempotency;
+pub mod password;
+pub mod patch;
+pub mod policy;
+pub mod session;
 pub mod text;
+pub mod token;
 
 use std::sync::Arc;
 
@@ -24,4 +30,5 @@ pub struct Domain {
     pub store: Store,
     pub tables: Arc<Tables>,
     pub clock: Clock,
+    pub accounts: Arc<account::Accounts>,
 }

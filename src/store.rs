@@ -2,10 +2,12 @@
 //!
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
+pub mod claim;
 pub mod coalesce;
 pub mod idempotency;
 pub mod map;
 pub mod migrate;
+pub mod session;
 pub mod shard;
 mod tx;
 pub mod user;
@@ -227,11 +229,12 @@ impl<B: Batch> Rows<B> {
 /// The tables that are read by key.
 pub struct Tables {
     pub users: Rows<user::ById>,
+    pub sessions: Rows<session::ById>,
 }
 
 impl Tables {
     pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
-        Self { users: Rows::new(store, tasks) }
+        Self { users: Rows::new(store, tasks), sessions: Rows::new(store, tasks) }
     }
 }
 
