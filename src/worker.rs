@@ -104,10 +104,7 @@ pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stoppin
         };
         schedule(tasks, domain, stopping, ("media", Duration::from_mins(1)), collect);
     }
-    let reconcile = |domain, _| -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { reconcile::claims(&domain).await })
-    };
-    schedule(tasks, domain, stopping, ("claims", Duration::from_secs(5)), reconcile);
+    tasks.spawn(reconcile::run(domain.clone(), stopping.clone()));
     let purge =
         |domain: Domain, _| -> BoxFuture<'static, Result<()>> { Box::pin(async move { jobs::purge(&domain.store).await }) };
     schedule(tasks, domain, stopping, ("purge", Duration::from_mins(5)), purge);

@@ -72,7 +72,8 @@ impl User {
     }
 
     async fn website(&self) -> Option<Url> {
-        self.row.website.clone().map(Url)
+        let website = self.row.website.as_deref()?;
+        url::Url::parse(website).ok().map(Url)
     }
 
     async fn avatar(&self, ctx: &Context<'_>) -> Option<Result<Media>> {
