@@ -138,7 +138,7 @@ impl App {
 
     /// The keys that verify access tokens, as a JSON Web Key Set.
     pub fn jwks(&self) -> serde_json::Value {
-        self.0.domain.accounts.jwks()
+        self.0.domain.accounts.tokens.jwks().clone()
     }
 
     /// Asks every part whether it is there, side by side.

@@ -28,12 +28,6 @@ pub mod stream;
 pub mod text;
 pub mod token;
 pub mod upload;
-pub mod password;
-pub mod patch;
-pub mod policy;
-pub mod session;
-pub mod text;
-pub mod token;
 
 use std::sync::Arc;
 
@@ -57,5 +51,4 @@ pub struct Domain {
     pub accounts: Arc<account::Accounts>,
     pub limits: MediaConfig,
     pub clock: Clock,
-    pub accounts: Arc<account::Accounts>,
 }

@@ -264,7 +264,6 @@ pub struct Tables {
     pub notifications: Rows<notification::ById>,
     pub notification_actors: Rows<notification::FirstActors>,
     pub unread_counts: Rows<notification::UnreadCount>,
-    pub sessions: Rows<session::ById>,
 }
 
 impl Tables {
@@ -287,7 +286,6 @@ impl Tables {
             notification_actors: Rows::new(store, tasks),
             unread_counts: Rows::new(store, tasks),
         }
-        Self { users: Rows::new(store, tasks), sessions: Rows::new(store, tasks) }
     }
 }
 

@@ -74,7 +74,7 @@ impl Media {
                 None => None,
             };
             let address = ctx.domain().media_url(&self.row, wanted);
-            Ok(address.and_then(|address| url::Url::parse(&address).ok()).map(Url))
+            Ok(address.map(Url))
         })
         .await
     }
@@ -146,7 +146,7 @@ impl MediaMutation {
             Ok(Some(UploadPayload {
                 media: Media::from(Arc::new(row)),
                 method: put.method.to_owned(),
-                url: Url(url::Url::parse(&put.url).map_err(Error::internal)?),
+                url: Url(put.url),
                 headers: headers.collect(),
                 expires_at: put.expires_at.into(),
             }))
@@ -178,7 +178,7 @@ impl MediaMutation {
             let content_type = upload.content_type.clone().unwrap_or_default();
             let limit = ctx.domain().limits.max_image_bytes;
             let mut bytes = Vec::new();
-            upload.into_read().take(limit + 1).read_to_end(&mut bytes).map_err(Error::internal)?;
+            upload.content.take(limit + 1).read_to_end(&mut bytes).map_err(Error::internal)?;
             if bytes.len() as u64 > limit {
                 return Err(Error::PayloadTooLarge { limit }.into());
             }

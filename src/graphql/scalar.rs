@@ -12,6 +12,12 @@ use crate::domain::patch::Patch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime(pub OffsetDateTime);
 
+impl From<OffsetDateTime> for DateTime {
+    fn from(at: OffsetDateTime) -> Self {
+        Self(at)
+    }
+}
+
 /// Always three digits of a second, so that the texts sort as the times do.
 const FORMAT: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");

@@ -72,8 +72,7 @@ impl User {
     }
 
     async fn website(&self) -> Option<Url> {
-        let website = self.row.website.as_deref()?;
-        url::Url::parse(website).ok().map(Url)
+        self.row.website.clone().map(Url)
     }
 
     async fn avatar(&self, ctx: &Context<'_>) -> Option<Result<Media>> {

@@ -1,5 +1,7 @@
 //! Events that an effect gave up: put away, listed and replayed.
 
+use std::fmt;
+
 use anyhow::Context as _;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
@@ -24,6 +26,13 @@ pub struct DeadEvent {
     pub error: String,
     pub deliveries: String,
     pub payload: String,
+}
+
+impl fmt::Display for DeadEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, effect, event_id, error, deliveries, payload } = self;
+        write!(f, "{sequence}  {effect}  {event_id}  {error} after {deliveries}  {payload}")
+    }
 }
 
 /// Keeps an event that can't be applied, with what is known of it.
