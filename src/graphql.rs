@@ -3,6 +3,7 @@
 pub mod account;
 pub mod context;
 pub mod loader;
+pub mod nullable;
 pub mod scalar;
 pub mod session;
 pub mod user;
