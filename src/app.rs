@@ -15,8 +15,8 @@ use crate::blob::Blob;
 use crate::bus::Bus;
 use crate::cache::Feeds;
 use crate::config::Config;
-use crate::domain::account::Viewer;
-use crate::domain::session::{Accounts, watch_revocations};
+use crate::domain::account::{Accounts, Viewer};
+use crate::domain::session::revocation::watch_revocations;
 use crate::domain::{Clock, Domain, Error, Result};
 use crate::graphql::context::RequestContext;
 use crate::graphql::engine::Engine;
@@ -74,7 +74,7 @@ impl App {
         config.check()?;
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (committed, commits) = mpsc::channel(COMMITTED);
-        let accounts = Accounts::new(&config.accounts, clock.clone())?;
+        let accounts = Accounts::new(&config.accounts, clock.clone(), config.shards.shards.len())?;
         let store = Store::open(&config.shards, clock.clone(), committed).await?;
         let bus = Bus::connect(&config.services).await?;
         let domain = Domain {
@@ -138,14 +138,15 @@ impl App {
 
     /// The keys that verify access tokens, as a JSON Web Key Set.
     pub fn jwks(&self) -> serde_json::Value {
-        self.0.domain.accounts.jwks()
+        self.0.domain.accounts.tokens.jwks().clone()
     }
 
     /// Asks every part whether it is there, side by side.
     pub async fn readiness(&self) -> Vec<Part> {
         let domain = &self.0.domain;
         let shards = join_all(domain.store.shards().iter().map(|shard| async move {
-            let answer = asked(async { shard.primary.execute_unprepared("select 1").await.map_err(Error::internal) });
+            let answer =
+                asked(async { shard.primary.execute_unprepared("select 1").await.map_err(Error::internal) });
             Part { name: format!("shard {}", shard.name), required: false, ..answer.await }
         }));
         let others = async {
@@ -153,8 +154,11 @@ impl App {
             let nats = asked(async { domain.bus.ping().await.map_err(Error::internal) });
             let storage = asked(domain.blob.ready());
             let ((redis, nats), storage) = join(join(redis, nats), storage).await;
-            [("redis", redis), ("nats", nats), ("storage", storage)]
-                .map(|(name, part)| Part { name: name.to_owned(), required: false, ..part })
+            [("redis", redis), ("nats", nats), ("storage", storage)].map(|(name, part)| Part {
+                name: name.to_owned(),
+                required: false,
+                ..part
+            })
         };
         let (mut parts, others) = join(shards, others).await;
         let served = parts.iter().filter(|part| part.healthy).count();

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::account::Viewer;
 use super::event::Event;
-use super::id::{CommentId, PostId, UserId};
+use super::id::{CommentId, PostId};
 use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
 use super::policy::{ContactPolicy, VisiblePost};
@@ -119,16 +119,6 @@ impl Domain {
             comment::replies(&connection, parent, after, limit).await
         });
         Ok(cut(read.await?, page))
-    }
-
-    /// The users whom a text mentions. A name whose shard can't be asked counts as none: somebody else's
-    /// dead shard must not keep a post from being made.
-    pub(super) async fn mentioned(&self, text: &str) -> Vec<UserId> {
-        let names = text::mentions(text);
-        if names.is_empty() {
-            return Vec::new();
-        }
-        self.users_by_names(&names).await
     }
 }
 

@@ -1,14 +1,17 @@
 //! Posts and the likes on them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::account::Viewer;
 use super::event::Event;
 use super::id::{MediaId, PostId, UserId};
 use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
-use super::policy::{ContactPolicy, VisiblePost};
+use super::patch::Patch;
+use super::policy::{self, ContactPolicy, VisiblePost};
 use super::{Domain, Error, Result, text};
 use crate::store::edge::{self, Table};
 use crate::store::idempotency::{self, Record};
@@ -49,11 +52,11 @@ impl NewPost {
     }
 }
 
-/// What to change in a post: `None` leaves a field as it is, `Some(None)` clears it.
+/// What to change in a post.
 #[derive(Debug, Clone, Default)]
 pub struct PostChange {
-    pub caption: Option<Option<String>>,
-    pub location: Option<Option<String>>,
+    pub caption: Patch<String>,
+    pub location: Patch<String>,
     pub comment_policy: Option<ContactPolicy>,
     pub likes_disabled: Option<bool>,
     pub sensitive: Option<bool>,
@@ -62,12 +65,9 @@ pub struct PostChange {
 impl PostChange {
     /// Checks what a form can say wrong.
     pub fn check(mut self) -> Result<Self> {
-        if let Some(caption) = &mut self.caption {
-            *caption = text::optional("input.caption", caption.as_deref(), MAX_CAPTION)?;
-        }
-        if let Some(location) = &mut self.location {
-            *location = text::optional("input.location", location.as_deref(), MAX_LOCATION)?;
-        }
+        self.caption = self.caption.read(|text| text::optional("input.caption", Some(text), MAX_CAPTION))?;
+        self.location =
+            self.location.read(|text| text::optional("input.location", Some(text), MAX_LOCATION))?;
         Ok(self)
     }
 }
@@ -109,34 +109,34 @@ impl Domain {
     /// Changes a post of the viewer's.
     pub async fn update_post(&self, viewer: &Viewer, id: PostId, change: &PostChange) -> Result<()> {
         self.require_own_post(viewer, id).await?;
-        let caption = change.caption.as_ref().map(|caption| caption.as_deref().unwrap_or_default());
-        let mentions = &match caption {
-            Some(caption) => self.mentioned(caption).await,
-            None => Vec::new(),
+        let mentions = &match &change.caption {
+            Patch::Set(caption) => self.mentioned(caption).await,
+            Patch::Keep | Patch::Clear => Vec::new(),
         };
         self.store
             .tx(id.slot(), |tx| async move {
                 let mut post = post::lock(&tx, id).await?.ok_or(Error::NotFound("post"))?;
                 let (old_tags, old_mentions) = (post.hashtags.clone(), post.mention_ids.clone());
-                if let Some(caption) = &change.caption {
-                    post.caption.clone_from(caption);
-                    post.hashtags = text::hashtags(caption.as_deref().unwrap_or_default());
+                if change.caption != Patch::Keep {
+                    change.caption.apply(&mut post.caption);
+                    post.hashtags = text::hashtags(post.caption.as_deref().unwrap_or_default());
                     post.mention_ids = mentions.iter().map(|user| user.uuid()).collect();
                 }
-                if let Some(location) = &change.location {
-                    post.location.clone_from(location);
-                }
+                change.location.apply(&mut post.location);
                 if let Some(policy) = change.comment_policy {
                     post.comment_policy = policy as i16;
                 }
                 post.likes_disabled = change.likes_disabled.unwrap_or(post.likes_disabled);
                 post.sensitive = change.sensitive.unwrap_or(post.sensitive);
-                post.edited_at = Some(tx.clock().now());
+                // Later than the edit before, whatever this process's clock says: it is the event's version.
+                let earliest = post.edited_at.unwrap_or(post.created_at) + Duration::milliseconds(1);
+                let edited_at = tx.clock().now().max(earliest);
+                post.edited_at = Some(edited_at);
                 post::update(&tx, &post).await?;
                 tx.emit(&Event::PostUpdated {
                     post: id,
                     author: viewer.user,
-                    version: tx.clock().unix_millis(),
+                    version: super::clock::to_millis(edited_at),
                     hashtags_removed: without(&old_tags, &post.hashtags),
                     hashtags_added: without(&post.hashtags, &old_tags),
                     mentions_added: without(&post.mention_ids, &old_mentions)
@@ -212,12 +212,11 @@ impl Domain {
         let limit = u64::from(page.size) + 1;
         let posts = self
             .store
-            .read(author.slot(), async |connection| {
-                post::of_author(&connection, author, before, limit).await
-            })
+            .read(author.slot(), async |connection| post::of_author(&connection, author, before, limit).await)
             .await?;
-        let visible = posts.into_iter().filter(|post| super::policy::sees_post(viewer, post, &user)).map(|post| {
-            (Place::id(post.id), VisiblePost { post: std::sync::Arc::new(post), author: user.clone() })
+        let seen = posts.into_iter().filter(|post| policy::sees_post(viewer, post, &user));
+        let visible = seen.map(|post| {
+            (Place::id(post.id), VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
         });
         Ok(Slice::cut(visible.collect(), page))
     }

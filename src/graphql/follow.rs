@@ -4,6 +4,7 @@ use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 
 use super::context::ContextExt;
 use super::loader::IsFollower;
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::Cursor;
 use super::user::{self, User, UserPayload};
@@ -63,17 +64,23 @@ pub struct FollowMutation;
 
 #[Object]
 impl FollowMutation {
-    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<UserPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let id = UserId::parse("id", &id)?;
-        ctx.domain().follow_user(viewer, id).await?;
-        user::payload(ctx, id).await
+    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Nullable<UserPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = UserId::parse("id", &id)?;
+            ctx.domain().follow_user(viewer, id).await?;
+            user::payload(ctx, id).await
+        })
+        .await
     }
 
-    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<UserPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let id = UserId::parse("id", &id)?;
-        ctx.domain().unfollow_user(viewer, id).await?;
-        user::payload(ctx, id).await
+    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Nullable<UserPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = UserId::parse("id", &id)?;
+            ctx.domain().unfollow_user(viewer, id).await?;
+            user::payload(ctx, id).await
+        })
+        .await
     }
 }

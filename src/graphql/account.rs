@@ -1,0 +1,164 @@
+//! Signing up, in and out; the profile; finding users.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use secrecy::ExposeSecret;
+
+use super::context::ContextExt;
+use super::nullable::{Nullable, nullable};
+use super::scalar::{DateTime, Url};
+use super::user::{User, UserPayload};
+use super::viewer::Viewer;
+use crate::domain::Error;
+use crate::domain::account::{NewAccount, ProfileChange};
+use crate::domain::id::{MediaId, SessionId, UserId};
+use crate::domain::patch::Patch;
+use crate::domain::session::{Origin, SignedIn};
+
+#[derive(InputObject)]
+pub struct SignUpInput {
+    email: String,
+    username: String,
+    password: String,
+    full_name: Option<String>,
+}
+
+#[derive(InputObject)]
+pub struct SignInInput {
+    /// email or username
+    login: String,
+    password: String,
+    device: Option<String>,
+}
+
+/// A field that is left out stays as it is; null clears it.
+#[derive(InputObject)]
+pub struct ProfileInput {
+    username: MaybeUndefined<String>,
+    full_name: MaybeUndefined<String>,
+    bio: MaybeUndefined<String>,
+    website: MaybeUndefined<Url>,
+    avatar_id: MaybeUndefined<ID>,
+}
+
+#[derive(SimpleObject)]
+pub struct AuthPayload {
+    viewer: Viewer,
+    access_token: String,
+    access_expires_at: DateTime,
+    refresh_token: String,
+}
+
+impl From<SignedIn> for AuthPayload {
+    fn from(signed_in: SignedIn) -> Self {
+        Self {
+            access_expires_at: DateTime(signed_in.viewer.expires_at),
+            viewer: Viewer { row: signed_in.user, viewer: signed_in.viewer },
+            access_token: signed_in.access_token,
+            refresh_token: signed_in.refresh_token.expose_secret().to_owned(),
+        }
+    }
+}
+
+#[derive(SimpleObject)]
+pub struct OkPayload {
+    pub ok: bool,
+}
+
+fn origin(ctx: &Context<'_>, device: Option<String>) -> Origin {
+    let meta = &ctx.request().meta;
+    Origin { ip: meta.ip, user_agent: meta.user_agent.clone(), device }
+}
+
+#[derive(Default)]
+pub struct AccountQuery;
+
+#[Object]
+impl AccountQuery {
+    /// the signed-in account; null when anonymous
+    async fn viewer(&self, ctx: &Context<'_>) -> Nullable<Viewer> {
+        let viewer = ctx.viewer()?;
+        let row = ctx.domain().viewer_account(viewer).await;
+        Some(row.map(|row| Viewer { row, viewer: viewer.clone() }))
+    }
+
+    /// by id or by username, exactly one
+    async fn user(&self, ctx: &Context<'_>, id: Option<ID>, username: Option<String>) -> Nullable<User> {
+        nullable(async {
+            let row = match (id, username) {
+                (Some(id), None) => ctx.domain().user_by_id(ctx.viewer(), UserId::parse("id", &id)?).await?,
+                (None, Some(username)) => ctx.domain().user_by_name(ctx.viewer(), &username).await?,
+                _ => return Err(Error::invalid("id", "or username must be given, and not both")),
+            };
+            Ok(row.map(|row| User { row }))
+        })
+        .await
+    }
+
+    async fn is_username_available(&self, ctx: &Context<'_>, username: String) -> Nullable<bool> {
+        Some(ctx.domain().is_username_available(ctx.viewer(), &username).await)
+    }
+}
+
+#[derive(Default)]
+pub struct AccountMutation;
+
+#[Object]
+impl AccountMutation {
+    async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Nullable<AuthPayload> {
+        let account = NewAccount {
+            email: input.email,
+            username: input.username,
+            password: input.password.into(),
+            full_name: input.full_name,
+        };
+        Some(ctx.domain().sign_up(account, &origin(ctx, None)).await.map(AuthPayload::from))
+    }
+
+    async fn sign_in(&self, ctx: &Context<'_>, input: SignInInput) -> Nullable<AuthPayload> {
+        let origin = origin(ctx, input.device);
+        let signed_in = ctx.domain().sign_in(&input.login, input.password.into(), &origin).await;
+        Some(signed_in.map(AuthPayload::from))
+    }
+
+    /// the same token again within 10 seconds gets the same answer; later it ends the session
+    async fn refresh_token(&self, ctx: &Context<'_>, refresh_token: String) -> Nullable<AuthPayload> {
+        Some(ctx.domain().refresh(&refresh_token, &origin(ctx, None)).await.map(AuthPayload::from))
+    }
+
+    async fn sign_out(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default_with = "Some(false)")] all_sessions: Option<bool>,
+    ) -> Nullable<OkPayload> {
+        nullable(async {
+            ctx.domain().sign_out(ctx.require_viewer()?, all_sessions.unwrap_or(false)).await?;
+            Ok(Some(OkPayload { ok: true }))
+        })
+        .await
+    }
+
+    async fn revoke_session(&self, ctx: &Context<'_>, id: ID) -> Nullable<OkPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            ctx.domain().revoke_session(viewer, SessionId::parse("id", &id)?).await?;
+            Ok(Some(OkPayload { ok: true }))
+        })
+        .await
+    }
+
+    async fn update_profile(&self, ctx: &Context<'_>, input: ProfileInput) -> Nullable<UserPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let change = ProfileChange {
+                username: input.username.into(),
+                full_name: input.full_name.into(),
+                bio: input.bio.into(),
+                website: Patch::from(input.website).try_map(|url| Ok::<_, Error>(url.0))?,
+                avatar: Patch::from(input.avatar_id).try_map(|id| MediaId::parse("input.avatarId", &id))?,
+            };
+            let row = Box::pin(ctx.domain().update_profile(viewer, change)).await?;
+            Ok(Some(UserPayload { user: User { row } }))
+        })
+        .await
+    }
+}
