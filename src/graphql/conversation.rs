@@ -11,9 +11,9 @@ use super::page::{Connection, Extra, forward};
 use super::scalar::{Cursor, DateTime};
 use super::user::User;
 use crate::domain::Error;
-use crate::domain::conversation::{NewMessage, Target};
 use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
-use crate::domain::page::{List, Page, Slice};
+use crate::domain::message::{MAX_MEDIA, NewMessage, Target};
+use crate::domain::page::{List, Page};
 use crate::domain::text::IdempotencyKey;
 use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
@@ -47,11 +47,11 @@ impl Conversation {
     }
 
     /// Who takes part; in the thread of a post, who wrote to it.
-    #[graphql(complexity = "first.clamp(0, 100) as usize * child_complexity")]
+    #[graphql(complexity = "first.unwrap_or(20).clamp(0, 100) as usize * child_complexity")]
     async fn members(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Result<Option<Connection<User>>> {
         let page = forward(List::Members, first, after.as_ref())?;
@@ -207,7 +207,7 @@ impl SendMessageInput {
     fn parse(&self) -> Result<(IdempotencyKey, NewMessage), Error> {
         let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;
         // The count first: a list of any length is not worth reading.
-        let media = self.media_ids.iter().flatten().take(crate::domain::conversation::MAX_MEDIA + 1);
+        let media = self.media_ids.iter().flatten().take(MAX_MEDIA + 1);
         let message = NewMessage::parse(
             self.to.parse()?,
             self.text.as_deref(),
@@ -290,14 +290,11 @@ impl Extra for Inbox {}
 /// The viewer's conversations, the one with the newest message first.
 pub async fn viewer_conversations(
     ctx: &Context<'_>,
-    first: i32,
+    first: Option<i32>,
     after: Option<Cursor>,
 ) -> Result<Connection<Conversation, Inbox>> {
     let page = forward(List::Conversations, first, after.as_ref())?;
     let slice = ctx.domain().conversations(ctx.require_viewer()?, &page).await?;
-    let ids: Vec<ConversationId> = slice.items.iter().map(|(_, entry)| entry.conversation()).collect();
-    let mut found = ctx.loader().load_many(ids).await?;
-    let slice: Slice<_> = slice
-        .map(|(place, entry)| (place, found.remove(&entry.conversation()).map(|row| Conversation { row })));
+    let slice = slice.map(|(place, row)| (place, row.map(|row| Conversation { row })));
     Ok(Connection::with(List::Conversations, slice, Inbox))
 }
