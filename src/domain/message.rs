@@ -240,10 +240,11 @@ mod tests {
         let clock = Clock::system();
         let to = Target::User(UserId::make(&clock, Slot::random()));
         let image = MediaId::make(&clock, Slot::random());
+        let long = "x".repeat(MAX_TEXT + 1);
         let parse = |text, media| NewMessage::parse(to, text, media, None, None);
         assert!(parse(None, vec![]).is_err());
         assert!(parse(Some(" \n"), vec![]).is_err());
-        assert!(parse(Some(&"x".repeat(MAX_TEXT + 1)), vec![]).is_err());
+        assert!(parse(Some(&long), vec![]).is_err());
         assert!(parse(None, vec![image, image]).is_err());
         assert!(parse(None, vec![image]).is_ok());
         assert_eq!(parse(Some(" hi "), vec![]).expect("a message").text.as_deref(), Some("hi"));
