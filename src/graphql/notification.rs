@@ -106,7 +106,7 @@ impl Notification {
     async fn actors(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 3)] first: i32,
+        #[graphql(default = 3)] first: Option<i32>,
     ) -> Result<Vec<Option<User>>> {
         let max = MAX_ACTORS;
         let first = usize::try_from(first).ok().filter(|first| (1..=max).contains(first));
@@ -188,7 +188,7 @@ pub type NotificationConnection = Connection<Notification, NotificationExtra>;
 /// A page of the viewer's notifications, those in which somebody acted last first.
 pub async fn of_viewer(
     ctx: &Context<'_>,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
     kinds: Option<Vec<NotificationKind>>,
 ) -> Result<NotificationConnection, Error> {
