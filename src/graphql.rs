@@ -20,6 +20,7 @@ pub mod notification;
 pub mod page;
 pub mod post;
 pub mod request;
+pub mod nullable;
 pub mod scalar;
 pub mod session;
 pub mod subscription;

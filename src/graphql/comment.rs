@@ -56,7 +56,7 @@ pub async fn of_post(
 
 #[Object]
 impl Comment {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 

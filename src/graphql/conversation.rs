@@ -51,7 +51,7 @@ pub async fn load_message(ctx: &Context<'_>, id: MessageId) -> Result<Option<Mes
 
 #[Object]
 impl Conversation {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
@@ -150,7 +150,7 @@ pub struct Message {
 
 #[Object]
 impl Message {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 

@@ -48,7 +48,7 @@ pub async fn load(ctx: &Context<'_>, ids: Vec<MediaId>) -> Result<Vec<Media>, Er
 
 #[Object]
 impl Media {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 

@@ -65,7 +65,7 @@ pub async fn of_user(
 
 #[Object]
 impl Post {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.seen.post.id.into()
     }
 

@@ -55,7 +55,7 @@ pub async fn payload(ctx: &Context<'_>, id: UserId) -> Result<Option<UserPayload
 
 #[Object]
 impl User {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
