@@ -44,7 +44,7 @@ pub struct Size {
     pub posts: usize,
 
     /// How many posts have images of full size; the others' are small
-    #[arg(long, default_value_t = 240)]
+    #[arg(long, default_value_t = 60)]
     pub images: usize,
 
     /// Another number gives another network
@@ -54,7 +54,7 @@ pub struct Size {
 
 impl Default for Size {
     fn default() -> Self {
-        Self { users: 200, posts: 2000, images: 240, seed: 1 }
+        Self { users: 200, posts: 2000, images: 60, seed: 1 }
     }
 }
 

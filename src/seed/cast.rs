@@ -31,7 +31,7 @@ use crate::store::user;
 /// How many images are drawn at once: the machine has other things to do.
 const PAINTERS: usize = 2;
 const READY_PERIOD: Duration = Duration::from_millis(200);
-const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_mins(2);
 /// A name that an interrupted sign-up holds is free after a minute.
 const NAME_PERIOD: Duration = Duration::from_secs(3);
 const NAME_TRIES: usize = 30;
@@ -162,8 +162,8 @@ impl Cast {
         Ok(self.domain.create_post(&author, &new.check()?, &request).await?.id)
     }
 
-    pub async fn follow(self, follower: Viewer, followed: Viewer) -> anyhow::Result<()> {
-        Ok(passed_over(self.domain.follow_user(&follower, followed.user).await)?)
+    pub async fn follow(self, person: Viewer, followed: Viewer) -> anyhow::Result<()> {
+        Ok(passed_over(self.domain.follow_user(&person, followed.user).await)?)
     }
 
     pub async fn like(self, person: Viewer, post: PostId) -> anyhow::Result<()> {

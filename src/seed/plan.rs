@@ -1,25 +1,23 @@
 //! Who there is and what they do, drawn from the seed: the same size and seed give the same network, so
 //! that an interrupted seeding can be taken up again.
 
-use std::collections::{HashMap, HashSet};
+mod crowd;
+mod people;
 
-use fake::Fake;
-use fake::faker::name;
+use std::collections::HashSet;
+
 use rand::distr::Distribution;
-use rand::distr::weighted::WeightedIndex;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use unicode_normalization::UnicodeNormalization;
 
+use super::Size;
 use super::picture::{Picture, Shape};
 use super::words::{self, Topic};
-use super::{DEMO_LOGIN, Size};
+use crowd::Crowd;
 
 /// The demo person's place in the list of people.
 pub const DEMO: usize = 0;
-const DEMO_FOLLOWS: usize = 40;
-const DEMO_FOLLOWERS: usize = 30;
 const DEMO_POSTS: usize = 12;
 const DEMO_TALKS: usize = 12;
 
@@ -84,7 +82,7 @@ impl Plan {
     pub fn draw(size: &Size) -> Self {
         // A generator for each part, so that one part's length does not change the next.
         let random = |part: u64| StdRng::seed_from_u64(size.seed.wrapping_mul(31).wrapping_add(part));
-        let people = people(size, &mut random(1));
+        let people = people::draw(size, &mut random(1));
         let crowd = Crowd::draw(people.len(), &mut random(2));
         let posts = posts(size, &people, &crowd, &mut random(3));
         Self {
@@ -96,135 +94,6 @@ impl Plan {
             posts,
         }
     }
-}
-
-fn people(size: &Size, random: &mut StdRng) -> Vec<Person> {
-    let mut taken = HashSet::from([DEMO_LOGIN.to_owned()]);
-    let demo = Person {
-        username: DEMO_LOGIN.to_owned(),
-        full_name: "Demo Person".to_owned(),
-        bio: Some("Here to look around. Sign in as me!".to_owned()),
-        avatar: Some(avatar(random)),
-    };
-    let others = (1..size.users.max(2)).map(|_| {
-        let (first, last) = full_name(random);
-        let username = username(&first, &last, &mut taken, random);
-        let bio = random.random_bool(0.8).then(|| words::bio(random));
-        let avatar = random.random_bool(0.85).then(|| avatar(random));
-        Person { username, full_name: format!("{first} {last}"), bio, avatar }
-    });
-    std::iter::once(demo).chain(others.collect::<Vec<_>>()).collect()
-}
-
-fn avatar(random: &mut StdRng) -> Picture {
-    Picture { number: random.random(), topic: Topic::draw(random), shape: Shape::Small }
-}
-
-fn full_name(random: &mut StdRng) -> (String, String) {
-    macro_rules! of {
-        ($language:ident) => {
-            (
-                name::$language::FirstName().fake_with_rng(random),
-                name::$language::LastName().fake_with_rng(random),
-            )
-        };
-    }
-    match random.random_range(0..10) {
-        0 => of!(fr_fr),
-        1 => of!(de_de),
-        2 => of!(it_it),
-        3 => of!(pt_br),
-        4 => of!(nl_nl),
-        5 => of!(tr_tr),
-        _ => of!(en),
-    }
-}
-
-/// A name that a person of this name would take, and nobody in `taken` has.
-fn username(first: &str, last: &str, taken: &mut HashSet<String>, random: &mut StdRng) -> String {
-    let plain = |text: &str| -> String {
-        let letters = text.nfd().filter(char::is_ascii_alphanumeric);
-        letters.map(|letter| letter.to_ascii_lowercase()).take(11).collect()
-    };
-    let (first, last) = (plain(first), plain(last));
-    let base = match random.random_range(0..7) {
-        0 => format!("{first}{last}"),
-        1 => format!("{first}_{last}"),
-        2 => format!("{last}.{first}"),
-        3 => format!("{first}.outside"),
-        4 => format!("{first}{:02}", random.random_range(0..100)),
-        5 => format!("its.{first}"),
-        _ => format!("{first}.{last}"),
-    };
-    let mut numbers = (2..).map(|number: u32| format!("{base}{number}"));
-    let mut name = base.clone();
-    while !taken.insert(name.clone()) {
-        name = numbers.next().unwrap_or_default();
-    }
-    name
-}
-
-/// How people hang together.
-struct Crowd {
-    follows: Vec<(usize, usize)>,
-    followers: HashMap<usize, Vec<usize>>,
-    followed: HashMap<usize, Vec<usize>>,
-    /// Everybody, the known more often.
-    known: WeightedIndex<f64>,
-}
-
-impl Crowd {
-    fn draw(count: usize, random: &mut StdRng) -> Self {
-        let mut ranks: Vec<usize> = (1..count).collect();
-        ranks.shuffle(random);
-        let weights = std::iter::once(0.0).chain(ranks.iter().map(|rank| 1.0 / size_of(*rank)));
-        let known = WeightedIndex::new(weights).expect("two people or more, most with a weight");
-        let mut edges = HashSet::new();
-        let mut follows = Vec::new();
-        let mut add = |follower, followed| {
-            if follower != followed && edges.insert((follower, followed)) {
-                follows.push((follower, followed));
-            }
-        };
-        for followed in distinct(DEMO_FOLLOWS.min(count - 1), &known, random) {
-            add(DEMO, followed);
-        }
-        for follower in rand::seq::index::sample(random, count - 1, DEMO_FOLLOWERS.min(count - 1)) {
-            add(follower + 1, DEMO);
-        }
-        for follower in 1..count {
-            let wanted = long_tail(8.0, random).min(120).min(count / 2);
-            for followed in distinct(wanted, &known, random) {
-                add(follower, followed);
-            }
-        }
-        let (mut followers, mut followed) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
-        for (follower, of) in &follows {
-            followers.entry(*of).or_default().push(*follower);
-            followed.entry(*follower).or_default().push(*of);
-        }
-        Self { follows, followers, followed, known }
-    }
-
-    /// Somebody who may react to what this person does: mostly one who follows.
-    fn neighbour(&self, person: usize, random: &mut StdRng) -> usize {
-        match self.followers.get(&person) {
-            Some(followers) if random.random_bool(0.75) => followers[random.random_range(0..followers.len())],
-            _ => self.known.sample(random),
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rank is small")]
-fn size_of(rank: usize) -> f64 {
-    (rank as f64).powf(0.8)
-}
-
-/// So many different people, the known more often; fewer where chance is against it.
-fn distinct(wanted: usize, known: &WeightedIndex<f64>, random: &mut StdRng) -> Vec<usize> {
-    let mut seen = HashSet::new();
-    let tries = std::iter::repeat_with(|| known.sample(random)).take(wanted * 20);
-    tries.filter(|person| seen.insert(*person)).take(wanted).collect()
 }
 
 /// A number of Pareto's distribution: mostly little more than the least, at times many times that.
@@ -373,40 +242,4 @@ fn lines(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_draws_the_same_network() {
-        let (one, other) = (Plan::draw(&Size::default()), Plan::draw(&Size::default()));
-        assert_eq!(format!("{one:?}"), format!("{other:?}"));
-    }
-
-    #[test]
-    fn the_network_is_believable() {
-        let size = Size::default();
-        let plan = Plan::draw(&size);
-        assert_eq!((plan.people.len(), plan.posts.len()), (size.users, size.posts));
-        let of_demo = plan.follows.iter().filter(|(follower, _)| *follower == DEMO).count();
-        let to_demo = plan.follows.iter().filter(|(_, followed)| *followed == DEMO).count();
-        assert!((35..=40).contains(&of_demo) && (25..=35).contains(&to_demo), "{of_demo} {to_demo}");
-        let mut counts = vec![0; size.users];
-        plan.follows.iter().for_each(|(_, followed)| counts[*followed] += 1);
-        counts.sort_unstable();
-        assert!(counts[size.users - 1] > 5 * counts[size.users / 2], "{counts:?}");
-        assert!((6_000..20_000).contains(&plan.likes.len()), "{}", plan.likes.len());
-        let comments: usize = plan.comments.iter().map(|(_, comments)| comments.len()).sum();
-        assert!((2_000..6_000).contains(&comments), "{comments}");
-        let full = plan.posts.iter().filter(|post| post.pictures[0].shape != Shape::Small).count();
-        assert_eq!(full, size.images);
-        for person in &plan.people {
-            assert!(crate::domain::text::Username::parse("", &person.username).is_ok(), "{person:?}");
-        }
-    }
-
-    #[test]
-    fn a_tiny_network_can_be_drawn() {
-        let plan = Plan::draw(&Size { users: 0, posts: 3, images: 9, seed: 7 });
-        assert_eq!((plan.people.len(), plan.posts.len()), (2, 3));
-    }
-}
+mod tests;
