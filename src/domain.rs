@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod media;
 pub mod mention;
 pub mod notification;
+pub mod message;
 pub mod page;
 pub mod password;
 pub mod patch;

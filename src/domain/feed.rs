@@ -147,15 +147,18 @@ impl Domain {
         let followees = self
             .store
             .read(user.slot(), async |connection| {
-                edge::list(&connection, Table::Following, user.uuid(), None, super::follow::MAX_FOLLOWING).await
+                edge::list(&connection, Table::Following, user.uuid(), None, super::follow::MAX_FOLLOWING)
+                    .await
             })
             .await?;
         let mut authors: Vec<UserId> =
             followees.into_iter().map(|edge| UserId::from_row(edge.other)).collect();
         authors.push(user);
-        let read = self.store.scatter(authors, |author| author.slot(), |connection, authors| async move {
-            post::newest_of(&connection, &authors, REBUILD_POSTS).await
-        });
+        let read = self.store.scatter(
+            authors,
+            |author| author.slot(),
+            |connection, authors| async move { post::newest_of(&connection, &authors, REBUILD_POSTS).await },
+        );
         let (mut posts, mut failed) = (Vec::new(), None);
         for part in read.await {
             match part {

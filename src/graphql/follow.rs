@@ -2,8 +2,9 @@
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
 use super::loader::IsFollower;
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::Cursor;
 use super::user::{self, User, UserPayload};
@@ -38,7 +39,7 @@ pub async fn relationship(ctx: &Context<'_>, user: UserId) -> Result<Option<Rela
 pub async fn followers(
     ctx: &Context<'_>,
     user: UserId,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Followers, first, after)?;
@@ -50,7 +51,7 @@ pub async fn followers(
 pub async fn following(
     ctx: &Context<'_>,
     user: UserId,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Following, first, after)?;
@@ -63,7 +64,7 @@ pub struct FollowMutation;
 
 #[Object]
 impl FollowMutation {
-    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Option<Result<UserPayload>> {
+    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Nullable<UserPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = UserId::parse("id", &id)?;
@@ -73,7 +74,7 @@ impl FollowMutation {
         .await
     }
 
-    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Option<Result<UserPayload>> {
+    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Nullable<UserPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = UserId::parse("id", &id)?;

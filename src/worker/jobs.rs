@@ -41,8 +41,10 @@ pub async fn purge(store: &Store) -> Result<()> {
     for shard in store.shards() {
         // One shard that can't be reached does not keep the others from being purged.
         let purged = async {
-            drain(shard, |connection| async move { idempotency::purge(&connection, PURGE_ROWS).await }).await?;
-            drain(shard, |connection| async move { notification::purge_log(&connection, PURGE_ROWS).await }).await
+            drain(shard, |connection| async move { idempotency::purge(&connection, PURGE_ROWS).await })
+                .await?;
+            drain(shard, |connection| async move { notification::purge_log(&connection, PURGE_ROWS).await })
+                .await
         };
         result = result.and(purged.await);
     }
