@@ -117,7 +117,7 @@ const SKY: Words = Words {
 /// Tags that go with everything.
 const TAGS: &[&str] = &["photography", "35mm", "weekend", "today", "traveldiary", "fromwhereistand"];
 const ENDINGS: &[&str] =
-    &["", "", "", "", " ✨", " 🌊", " 🙃", " Again.", " More soon.", " Who comes along?"];
+    &["", "", "", "", " ✨", " 🌊", " 🙃", ". Again.", ". More soon.", ". Who comes along?"];
 const WITH: &[&str] = &["With", "Thanks for the company,", "Photo lesson by", "You were right,", "Miss you,"];
 
 const DOES: &[&str] = &[
