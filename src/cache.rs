@@ -45,12 +45,24 @@ pub enum Rebuild {
     Taken,
 }
 
+/// A script with its text, which a pipeline loads before it calls it by its hash.
+struct Lua {
+    text: &'static str,
+    script: Script,
+}
+
+impl Lua {
+    fn new(text: &'static str) -> Self {
+        Self { text, script: Script::new(text) }
+    }
+}
+
 // KEYS of all scripts: posts, meta, log.
 
 /// Adds a post. ARGV: post, most posts, most changes. Returns {generation, n}, or nothing where the feed
 /// is not kept or has the post.
-static ADD: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+static ADD: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
         r"local generation = redis.call('HGET', KEYS[2], 'generation')
         if not generation or redis.call('ZSCORE', KEYS[1], ARGV[1]) then return {} end
         local n = redis.call('HINCRBY', KEYS[2], 'n', 1)
@@ -67,8 +79,8 @@ static ADD: LazyLock<Script> = LazyLock::new(|| {
 
 /// Takes a post out. ARGV: post, most changes. Returns as `ADD`. A rebuild that is under way must not
 /// bring it back, so it is remembered until that ends.
-static REMOVE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+static REMOVE: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
         r"local meta = redis.call('HMGET', KEYS[2], 'generation', 'state')
         if not meta[1] then return {} end
         local removed = redis.call('ZREM', KEYS[1], ARGV[1])
@@ -83,8 +95,8 @@ static REMOVE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Begins a rebuild. ARGV: generation, seconds. Returns 1, or 0 where a feed or a rebuild is there.
-static BEGIN: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+static BEGIN: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
         r"if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
         redis.call('DEL', KEYS[1], KEYS[3])
         redis.call('HSET', KEYS[2], 'generation', ARGV[1], 'n', 0, 'state', 'building')
@@ -95,8 +107,8 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| {
 
 /// Ends a rebuild. ARGV: generation, now (unix ms), seconds, most posts, post … Returns 1, or 0 where the
 /// feed was given up meanwhile.
-static FINISH: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+static FINISH: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
         r"if redis.call('HGET', KEYS[2], 'generation') ~= ARGV[1] then return 0 end
         for i = 5, #ARGV do
             if redis.call('HEXISTS', KEYS[2], '-' .. ARGV[i]) == 0 then redis.call('ZADD', KEYS[1], 0, ARGV[i]) end
@@ -112,8 +124,8 @@ static FINISH: LazyLock<Script> = LazyLock::new(|| {
 
 /// Reads a page and keeps the feed alive. ARGV: highest member (as in ZRANGE BYLEX), limit, seconds.
 /// Returns {} where there is no feed, else {state, built, post …}.
-static READ: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+static READ: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
         r"local meta = redis.call('HMGET', KEYS[2], 'state', 'built')
         if not meta[1] then return {} end
         local posts = redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
@@ -145,8 +157,8 @@ impl Feeds {
         [feed.clone(), format!("{feed}:meta"), format!("{feed}:log")]
     }
 
-    fn prepare<'a>(&self, script: &'a Script, user: UserId) -> ScriptInvocation<'a> {
-        let mut invocation = script.prepare_invoke();
+    fn prepare<'a>(&self, lua: &'a Lua, user: UserId) -> ScriptInvocation<'a> {
+        let mut invocation = lua.script.prepare_invoke();
         for key in self.keys(user) {
             invocation.key(key);
         }
@@ -202,34 +214,28 @@ impl Feeds {
 
     /// Adds a post to the feeds that are kept. The readers whose feed it changed, with the new position.
     pub async fn add(&self, readers: &[UserId], post: PostId) -> Result<Vec<(UserId, Position)>> {
-        self.change(&ADD, readers, |invocation| {
-            invocation.arg(post.to_string()).arg(MAX_POSTS).arg(MAX_CHANGES);
-        })
-        .await
+        let arguments = [post.to_string(), MAX_POSTS.to_string(), MAX_CHANGES.to_string()];
+        self.change(&ADD, readers, &arguments).await
     }
 
     /// Takes a post out of the feeds that have it.
     pub async fn remove(&self, readers: &[UserId], post: PostId) -> Result<Vec<(UserId, Position)>> {
-        self.change(&REMOVE, readers, |invocation| {
-            invocation.arg(post.to_string()).arg(MAX_CHANGES);
-        })
-        .await
+        self.change(&REMOVE, readers, &[post.to_string(), MAX_CHANGES.to_string()]).await
     }
 
     async fn change(
         &self,
-        script: &Script,
+        lua: &Lua,
         readers: &[UserId],
-        arguments: impl Fn(&mut ScriptInvocation<'_>),
+        arguments: &[String],
     ) -> Result<Vec<(UserId, Position)>> {
         let mut changed = Vec::new();
         for readers in readers.chunks(PIPELINE) {
             let mut pipeline = redis::pipe();
-            pipeline.add_command(script.prepare_invoke().load_cmd()).ignore();
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(lua.text).ignore();
             for reader in readers {
-                let mut invocation = self.prepare(script, *reader);
-                arguments(&mut invocation);
-                pipeline.invoke_script(&invocation);
+                let call = pipeline.cmd("EVALSHA").arg(lua.script.get_hash()).arg(3);
+                call.arg(&self.keys(*reader)).arg(arguments);
             }
             let answers: Vec<Vec<String>> =
                 pipeline.query_async(&mut self.connection.clone()).await.map_err(failure)?;

@@ -5,18 +5,33 @@
 
 pub mod account;
 pub mod clock;
+pub mod comment;
+pub mod conversation;
 pub mod error;
 pub mod event;
+pub mod feed;
+pub mod follow;
 pub mod id;
 pub mod idempotency;
+pub mod media;
+pub mod mention;
+pub mod page;
+pub mod policy;
+pub mod post;
+pub mod stream;
+pub mod page;
 pub mod text;
+pub mod upload;
 
 use std::sync::Arc;
-pub mod media;
 
 pub use clock::Clock;
 pub use error::{Code, Error, Result};
 
+use crate::blob::Blob;
+use crate::bus::Bus;
+use crate::cache::Feeds;
+use crate::config::MediaConfig;
 use crate::store::{Store, Tables};
 
 /// What the rules work with. Cheap to clone.
@@ -24,5 +39,9 @@ use crate::store::{Store, Tables};
 pub struct Domain {
     pub store: Store,
     pub tables: Arc<Tables>,
+    pub feeds: Feeds,
+    pub blob: Blob,
+    pub bus: Bus,
+    pub limits: MediaConfig,
     pub clock: Clock,
 }

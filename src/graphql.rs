@@ -1,4 +1,69 @@
-//! The schema: one file a noun, types and thin resolvers. No rule and no query is written here.
+//! The schema: one file a noun, types and thin resolvers; and how a document is admitted and executed.
+//! No rule and no query is written here.
 
+pub mod account;
+pub mod comment;
 pub mod context;
+pub mod conversation;
+pub mod document;
+pub mod engine;
+pub mod error;
+pub mod feed;
+pub mod follow;
+pub mod limits;
 pub mod loader;
+pub mod media;
+pub mod node;
+pub mod notification;
+pub mod page;
+pub mod post;
+pub mod request;
+pub mod scalar;
+pub mod subscription;
+pub mod types;
+pub mod user;
+pub mod variables;
+pub mod viewer;
+
+#[cfg(test)]
+mod fixture;
+
+use async_graphql::{MergedObject, Schema};
+
+pub use subscription::Subscription;
+
+#[derive(Default, MergedObject)]
+pub struct Query(
+    viewer::ViewerQuery,
+    node::NodeQuery,
+    user::UserQuery,
+    post::PostQuery,
+    comment::CommentQuery,
+    conversation::ConversationQuery,
+);
+
+#[derive(Default, MergedObject)]
+pub struct Mutation(
+    account::AccountMutation,
+    follow::FollowMutation,
+    media::MediaMutation,
+    post::PostMutation,
+    comment::CommentMutation,
+    conversation::ConversationMutation,
+    notification::NotificationMutation,
+);
+
+/// The schema in the schema definition language, as `schema.graphql` holds it.
+pub fn sdl() -> String {
+    Schema::build(Query::default(), Mutation::default(), Subscription).finish().sdl()
+}
+pub mod code;
+pub mod context;
+pub mod conversation;
+pub mod loader;
+pub mod notification;
+pub mod page;
+pub mod post;
+pub mod scalar;
+pub mod subscription;
+pub mod user;

@@ -2,10 +2,21 @@
 //!
 //! The modules, in the order in which a request flows; each uses only those below it.
 
+pub mod app;
 pub mod blob;
+pub mod bus;
+pub mod cache;
+pub mod cli;
+pub mod bus;
+pub mod cache;
 pub mod config;
 pub mod dev;
 pub mod domain;
 pub mod graphql;
+pub mod http;
+pub mod live;
+pub mod seed;
+pub mod live;
 pub mod store;
+pub mod telemetry;
 pub mod worker;

@@ -3,10 +3,18 @@
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
 pub mod coalesce;
+pub mod comment;
+pub mod edge;
+pub mod conversation;
 pub mod idempotency;
+pub mod inbox;
 pub mod map;
+pub mod media;
+pub mod message;
 pub mod migrate;
+pub mod post;
 pub mod shard;
+pub mod stream;
 mod tx;
 pub mod user;
 
@@ -152,6 +160,15 @@ impl Store {
         shard.bounded(work(shard.primary.clone())).await
     }
 
+    /// Reads from a shard's primary by its index: for work that goes over all shards.
+    pub async fn read_shard<T, F>(&self, index: usize, work: F) -> Result<T>
+    where
+        F: AsyncFnOnce(DatabaseConnection) -> Result<T>,
+    {
+        let shard = &self.0.shards[index];
+        shard.bounded(work(shard.primary.clone())).await
+    }
+
     /// Asks every shard that owns one of the keys once, side by side. A shard that can't be read leaves
     /// its error in place of its rows.
     pub async fn scatter<K, T, F, R>(
@@ -227,11 +244,35 @@ impl<B: Batch> Rows<B> {
 /// The tables that are read by key.
 pub struct Tables {
     pub users: Rows<user::ById>,
+    pub posts: Rows<post::ById>,
+    pub media: Rows<media::ById>,
+    pub comments: Rows<comment::ById>,
+    pub is_follower: Rows<edge::IsFollower>,
+    pub is_liked: Rows<edge::IsLiked>,
+    pub conversations: Rows<conversation::ById>,
+    pub memberships: Rows<conversation::Membership>,
+    pub first_members: Rows<conversation::FirstMembers>,
+    pub messages: Rows<message::ById>,
+    pub last_messages: Rows<message::LastMessage>,
+    pub inbox: Rows<inbox::Entry>,
 }
 
 impl Tables {
     pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
-        Self { users: Rows::new(store, tasks) }
+        Self {
+            users: Rows::new(store, tasks),
+            posts: Rows::new(store, tasks),
+            media: Rows::new(store, tasks),
+            comments: Rows::new(store, tasks),
+            is_follower: Rows::new(store, tasks),
+            is_liked: Rows::new(store, tasks),
+            conversations: Rows::new(store, tasks),
+            memberships: Rows::new(store, tasks),
+            first_members: Rows::new(store, tasks),
+            messages: Rows::new(store, tasks),
+            last_messages: Rows::new(store, tasks),
+            inbox: Rows::new(store, tasks),
+        }
     }
 }
 

@@ -1,3 +1,4 @@
 //! Work behind the requests.
 
 pub mod image;
+pub mod media;

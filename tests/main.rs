@@ -1,1 +1,6 @@
+//! All integration tests: one binary, one set of real servers, databases of its own for each test.
 
+mod harness;
+
+mod account;
+mod story;

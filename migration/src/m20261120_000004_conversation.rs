@@ -24,6 +24,7 @@ create table members (
     joined_at timestamptz not null,
     primary key (conversation_id, user_id)
 );
+create index members_in_order on members (conversation_id, joined_at, user_id);
 
 create table messages (
     id uuid primary key,
@@ -53,6 +54,7 @@ create table inbox (
     primary key (user_id, conversation_id)
 );
 create index inbox_newest on inbox (user_id, last_message_at desc, conversation_id desc);
+create index inbox_unread on inbox (user_id) where last_seq > read_seq;
 
 insert into sharded_tables values
     ('conversations', 'slot_of(id)'),

@@ -120,16 +120,6 @@ impl Domain {
         });
         Ok(cut(read.await?, page))
     }
-
-    /// The users whom a text mentions. A name whose shard can't be asked counts as none: somebody else's
-    /// dead shard must not keep a post from being made.
-    pub(super) async fn mentioned(&self, text: &str) -> Vec<UserId> {
-        let names = text::mentions(text);
-        if names.is_empty() {
-            return Vec::new();
-        }
-        self.users_by_names(&names).await
-    }
 }
 
 fn bounds(page: &Page) -> (Option<CommentId>, u64) {

@@ -114,3 +114,8 @@ pub fn conversation_subject(conversation: ConversationId) -> String {
 pub fn receiver_subject(user: UserId) -> String {
     format!("receiver.{user}")
 }
+
+/// Where the changes of one user's feed are told: behind the namespace, for nobody keeps them.
+pub fn feed_subject(user: UserId) -> String {
+    format!("live.feed.{user}")
+}

@@ -215,6 +215,10 @@ impl Domain {
 
     /// Wakes the streams of these feeds. Best effort: a stream also compares counters.
     async fn tell_readers(&self, changed: &[(UserId, Position)]) {
-        join_all(changed.iter().map(|(user, position)| self.bus.wake_feed(*user, *position))).await;
+        join_all(changed.iter().map(async |(user, position)| {
+            let payload = serde_json::json!({ "generation": position.generation, "n": position.n });
+            self.bus.publish_core(&super::event::feed_subject(*user), payload.to_string()).await;
+        }))
+        .await;
     }
 }

@@ -210,6 +210,13 @@ impl ConversationId {
         bytes[8] = 0x80 | ((Kind::Conversation as u8) << 1) | (bytes[8] & 1);
         Self(Uuid::from_bytes(bytes))
     }
+
+    /// The post whose thread this would be. Only a post that exists makes it one.
+    pub fn as_thread_of(self) -> PostId {
+        let mut bytes = *self.0.as_bytes();
+        bytes[8] = 0x80 | ((Kind::Post as u8) << 1) | (bytes[8] & 1);
+        PostId(Uuid::from_bytes(bytes))
+    }
 }
 
 #[cfg(test)]
@@ -247,6 +254,7 @@ mod tests {
         let thread = ConversationId::of_post(post);
         assert_eq!(thread.slot(), post.slot());
         assert_eq!(Kind::of(thread.uuid()), Some(Kind::Conversation));
+        assert_eq!(thread.as_thread_of(), post);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Page {
 
     /// Relay's four arguments; with neither `first` nor `last`, the last `default` rows.
     pub fn parse_both(
-        list: List,
+        of: List,
         (first, after): (Option<i32>, Option<&str>),
         (last, before): (Option<i32>, Option<&str>),
         default: u32,
@@ -115,7 +115,7 @@ impl Page {
             (None, Some(last)) => (size("last", last)?, true),
             (None, None) => (default, after.is_none()),
         };
-        let place = |field, cursor: Option<&str>| match cursor.map(|cursor| Place::decode(list, cursor)) {
+        let place = |field, cursor: Option<&str>| match cursor.map(|cursor| Place::decode(of, cursor)) {
             Some(Err(_)) if field == "before" => Err(Error::invalid(field, "is not a cursor of this list")),
             place => place.transpose(),
         };

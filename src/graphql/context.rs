@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
 
-use super::loader::{Loaders, Reader};
+use super::loader::Reader;
 use crate::domain::account::Viewer;
 use crate::domain::{Domain, Error, Result};
 
@@ -27,7 +27,7 @@ pub struct RequestContext {
 
 impl RequestContext {
     pub fn new(domain: Domain, viewer: Option<Viewer>, meta: RequestMeta) -> Self {
-        let loader = Loaders::for_request(domain.clone(), viewer.clone());
+        let loader = Reader::for_request(domain.clone(), viewer.clone());
         Self { domain, viewer, meta, loader }
     }
 }

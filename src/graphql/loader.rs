@@ -1,7 +1,10 @@
 //! One `DataLoader` a request, over the coalescers of the process: a request asks each shard once for
 //! each kind of row, together with the other requests that ask at the same moment.
+//!
+//! What a loader gives, the viewer may see: the policy is part of loading.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +13,14 @@ use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::domain::account::Viewer;
-use crate::domain::id::UserId;
+use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, PostId, UserId};
+use crate::domain::policy::VisiblePost;
 use crate::domain::{Domain, Error};
-use crate::store::Rows;
 use crate::store::coalesce::Batch;
-use crate::store::user;
+use crate::store::conversation::{self, FirstMembers};
+use crate::store::inbox::{self, Entry};
+use crate::store::message::{self, LastMessage};
+use crate::store::{Rows, comment, media, user};
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
 /// ready add their keys; a clock's delay would cost a fifth of the throughput instead.
@@ -33,29 +39,30 @@ impl Timer for Yield {
     }
 }
 
-/// Makes the loaders of requests.
-pub struct Loaders;
-
-impl Loaders {
-    pub fn for_request(domain: Domain, viewer: Option<Viewer>) -> DataLoader<Reader> {
-        DataLoader::new(Reader { domain, viewer }, TokioSpawner::current(), Yield)
-    }
-}
-
 /// Reads rows by key for one request.
 pub struct Reader {
     domain: Domain,
     viewer: Option<Viewer>,
 }
 
-async fn load<B: Batch>(rows: &Rows<B>, keys: &[B::Key]) -> Result<HashMap<B::Key, Arc<B::Row>>, Error> {
-    let (found, failed) = rows.load(keys).await;
+impl Reader {
+    /// The loader of one request.
+    pub fn for_request(domain: Domain, viewer: Option<Viewer>) -> DataLoader<Self> {
+        DataLoader::new(Self { domain, viewer }, TokioSpawner::current(), Yield)
+    }
+}
+
+/// A shard that can't be read must not take the other shards' rows with it: its keys are missing where
+/// something was found.
+fn found<K: Eq + Hash, V>((found, failed): (HashMap<K, V>, Option<Error>)) -> Result<HashMap<K, V>, Error> {
     match failed {
-        // A shard that can't be read must not take the other shards' rows with it: its keys are answered
-        // as missing where something was found.
         Some(error) if found.is_empty() => Err(error),
         _ => Ok(found),
     }
+}
+
+async fn rows<B: Batch>(rows: &Rows<B>, keys: &[B::Key]) -> Result<HashMap<B::Key, Arc<B::Row>>, Error> {
+    found(rows.load(keys).await)
 }
 
 impl Loader<UserId> for Reader {
@@ -63,6 +70,109 @@ impl Loader<UserId> for Reader {
     type Error = Error;
 
     async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, Self::Value>, Error> {
-        load(&self.domain.tables.users, keys).await
+        found(self.domain.visible_users(self.viewer.as_ref(), keys).await)
+    }
+}
+
+impl Loader<PostId> for Reader {
+    type Value = VisiblePost;
+    type Error = Error;
+
+    async fn load(&self, keys: &[PostId]) -> Result<HashMap<PostId, Self::Value>, Error> {
+        found(self.domain.visible_posts(self.viewer.as_ref(), keys).await)
+    }
+}
+
+impl Loader<CommentId> for Reader {
+    type Value = Arc<comment::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[CommentId]) -> Result<HashMap<CommentId, Self::Value>, Error> {
+        found(self.domain.visible_comments(self.viewer.as_ref(), keys).await)
+    }
+}
+
+/// Media has no policy of its own: what shows it was loaded under one.
+impl Loader<MediaId> for Reader {
+    type Value = Arc<media::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[MediaId]) -> Result<HashMap<MediaId, Self::Value>, Error> {
+        rows(&self.domain.tables.media, keys).await
+    }
+}
+
+/// Whether the second follows the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IsFollower(pub UserId, pub UserId);
+
+impl Loader<IsFollower> for Reader {
+    type Value = ();
+    type Error = Error;
+
+    async fn load(&self, keys: &[IsFollower]) -> Result<HashMap<IsFollower, ()>, Error> {
+        let keys: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let edges = rows(&self.domain.tables.is_follower, &keys).await?;
+        Ok(edges.into_keys().map(|(user, follower)| (IsFollower(user, follower), ())).collect())
+    }
+}
+
+/// Whether the user likes the post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IsLiked(pub PostId, pub UserId);
+
+impl Loader<IsLiked> for Reader {
+    type Value = ();
+    type Error = Error;
+
+    async fn load(&self, keys: &[IsLiked]) -> Result<HashMap<IsLiked, ()>, Error> {
+        let keys: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let edges = rows(&self.domain.tables.is_liked, &keys).await?;
+        Ok(edges.into_keys().map(|(post, user)| (IsLiked(post, user), ())).collect())
+    }
+}
+
+impl Loader<ConversationId> for Reader {
+    type Value = Arc<conversation::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[ConversationId]) -> Result<HashMap<ConversationId, Self::Value>, Error> {
+        rows(&self.domain.tables.conversations, keys).await
+    }
+}
+
+impl Loader<FirstMembers> for Reader {
+    type Value = Arc<Vec<conversation::Member>>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[FirstMembers]) -> Result<HashMap<FirstMembers, Self::Value>, Error> {
+        rows(&self.domain.tables.first_members, keys).await
+    }
+}
+
+impl Loader<MessageId> for Reader {
+    type Value = Arc<message::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Self::Value>, Error> {
+        rows(&self.domain.tables.messages, keys).await
+    }
+}
+
+impl Loader<LastMessage> for Reader {
+    type Value = Arc<message::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[LastMessage]) -> Result<HashMap<LastMessage, Self::Value>, Error> {
+        rows(&self.domain.tables.last_messages, keys).await
+    }
+}
+
+impl Loader<Entry> for Reader {
+    type Value = Arc<inbox::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[Entry]) -> Result<HashMap<Entry, Self::Value>, Error> {
+        rows(&self.domain.tables.inbox, keys).await
     }
 }

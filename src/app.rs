@@ -1,0 +1,197 @@
+//! The parts put together: the only place where dependencies meet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::Schema;
+use futures_util::future::{join, join_all};
+use sea_orm::ConnectionTrait;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::blob::Blob;
+use crate::bus::Bus;
+use crate::cache::Feeds;
+use crate::config::Config;
+use crate::domain::account::Viewer;
+use crate::domain::session::{Accounts, watch_revocations};
+use crate::domain::{Clock, Domain, Error, Result};
+use crate::graphql::context::RequestContext;
+use crate::graphql::engine::Engine;
+use crate::graphql::request::RequestMeta;
+use crate::graphql::{Mutation, Query, Subscription};
+use crate::live::Hub;
+use crate::store::{Store, Tables};
+use crate::worker;
+
+/// How many committed transactions may wait for the relay; the outbox keeps those that find no place.
+const COMMITTED: usize = 4096;
+/// How often the shard map is read again.
+const MAP_PERIOD: Duration = Duration::from_secs(5);
+/// How long a part may take to say that it is there.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a process does beside answering for its own health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Answers requests.
+    Api,
+    /// Does the work behind them.
+    Worker,
+    /// Both, on one machine.
+    Both,
+}
+
+/// A running process. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    domain: Domain,
+    engine: Engine,
+    hub: Hub,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A part of the system that this process uses.
+#[derive(Debug, Serialize)]
+pub struct Part {
+    pub name: String,
+    pub healthy: bool,
+    /// Without it this process can't serve.
+    pub required: bool,
+    pub detail: Option<String>,
+}
+
+impl App {
+    /// Connects to everything and starts the background tasks of the role. Only the shards must be there,
+    /// and of those one: whatever else is down is used when it comes.
+    pub async fn start(config: Config, role: Role, clock: Clock) -> anyhow::Result<Self> {
+        config.check()?;
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (committed, commits) = mpsc::channel(COMMITTED);
+        let accounts = Accounts::new(&config.accounts, clock.clone())?;
+        let store = Store::open(&config.shards, clock.clone(), committed).await?;
+        let bus = Bus::connect(&config.services).await?;
+        let domain = Domain {
+            tables: Arc::new(Tables::new(&store, &tasks)),
+            feeds: Feeds::open(&config.services, clock.clone())?,
+            blob: Blob::new(&config.services, clock.clone())?,
+            accounts: Arc::new(accounts),
+            limits: config.media.clone(),
+            bus: bus.clone(),
+            store: store.clone(),
+            clock,
+        };
+        tasks.spawn(worker::relay::run(commits, store.clone(), bus.clone(), stopping.clone()));
+        tasks.spawn(keep_map(store.clone(), stopping.clone()));
+        if role != Role::Worker {
+            tasks.spawn(watch_revocations(domain.clone(), stopping.clone()));
+        }
+        if role != Role::Api {
+            worker::start(&tasks, &domain, &config.media, &stopping);
+        }
+        let hub = Hub::start(store, domain.feeds.clone(), bus, &tasks, stopping.clone());
+        let engine = Engine::new(|| Schema::build(Query::default(), Mutation::default(), Subscription))?;
+        Ok(Self(Arc::new(Inner { config, domain, engine, hub, stopping, tasks })))
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub fn domain(&self) -> &Domain {
+        &self.0.domain
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Cancelled when the process is to end: finish what runs, begin nothing new.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// Verifies a bearer token: cheap when it was seen before.
+    pub async fn authenticate(&self, token: &str) -> Result<Viewer> {
+        self.0.domain.authenticate(token).await
+    }
+
+    /// Ends when the viewer's session is revoked, or the token expires.
+    pub async fn closed(&self, viewer: &Viewer) -> Error {
+        self.0.domain.closed(viewer).await
+    }
+
+    /// What resolvers need for one request.
+    pub fn request_data(&self, viewer: Option<Viewer>, meta: RequestMeta) -> RequestContext {
+        RequestContext::new(self.0.domain.clone(), self.0.hub.clone(), viewer, meta)
+    }
+
+    /// The keys that verify access tokens, as a JSON Web Key Set.
+    pub fn jwks(&self) -> serde_json::Value {
+        self.0.domain.accounts.jwks()
+    }
+
+    /// Asks every part whether it is there, side by side.
+    pub async fn readiness(&self) -> Vec<Part> {
+        let domain = &self.0.domain;
+        let shards = join_all(domain.store.shards().iter().map(|shard| async move {
+            let answer = asked(async { shard.primary.execute_unprepared("select 1").await.map_err(Error::internal) });
+            Part { name: format!("shard {}", shard.name), required: false, ..answer.await }
+        }));
+        let others = async {
+            let redis = asked(domain.feeds.ready());
+            let nats = asked(async { domain.bus.ping().await.map_err(Error::internal) });
+            let storage = asked(domain.blob.ready());
+            let ((redis, nats), storage) = join(join(redis, nats), storage).await;
+            [("redis", redis), ("nats", nats), ("storage", storage)]
+                .map(|(name, part)| Part { name: name.to_owned(), required: false, ..part })
+        };
+        let (mut parts, others) = join(shards, others).await;
+        let served = parts.iter().filter(|part| part.healthy).count();
+        let detail = Some(format!("{served} of {}", parts.len()));
+        parts.push(Part { name: "any shard".to_owned(), healthy: served > 0, required: true, detail });
+        parts.extend(others);
+        parts
+    }
+
+    /// Waits until all background tasks have ended, but no longer than the grace period.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        let grace = Duration::from_millis(self.0.config.http.shutdown_grace_ms);
+        if tokio::time::timeout(grace, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.0.tasks.len(), "some tasks did not end within the grace period");
+        }
+    }
+}
+
+/// Whether a part answers in time; the caller names it. The cause is logged and not shown.
+async fn asked<T>(ready: impl Future<Output = Result<T>>) -> Part {
+    let detail = match tokio::time::timeout(READY_TIMEOUT, ready).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => {
+            tracing::debug!(cause = ?error, "a part is not ready");
+            Some("does not answer".to_owned())
+        }
+        Err(_) => Some("does not answer in time".to_owned()),
+    };
+    Part { name: String::new(), healthy: detail.is_none(), required: false, detail }
+}
+
+async fn keep_map(store: Store, stopping: CancellationToken) {
+    while stopping.run_until_cancelled(tokio::time::sleep(MAP_PERIOD)).await.is_some() {
+        if let Err(error) = store.refresh_map().await {
+            tracing::warn!(cause = %error, "the shard map can't be used");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The commands: what a person or a supervisor starts.
+
+mod dev;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Role};
+use crate::bus::Bus;
+use crate::config::{Config, LogConfig, ServiceConfig, ShardConfig};
+use crate::domain::Clock;
+use crate::graphql;
+use crate::http;
+use crate::seed::{self, Size};
+use crate::store::migrate::{self, Step};
+use crate::telemetry;
+use crate::worker::dead;
+
+/// A GraphQL backend for a photo-sharing social network, on sharded PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "fowergram", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer requests
+    Serve(Box<Config>),
+    /// Do the work behind the requests: events, images, jobs
+    Worker(Box<Config>),
+    /// Run everything on this machine: the servers, the API and the worker, with a demo network
+    Dev(dev::DevArgs),
+    /// Change the shards' schema
+    Migrate(MigrateArgs),
+    /// Fill an empty system with a believable demo network (a worker must be running)
+    Seed(Box<SeedArgs>),
+    /// Print the GraphQL schema
+    Schema,
+    /// Events that no effect could be made of
+    Events(EventsArgs),
+}
+
+#[derive(Debug, Args)]
+struct MigrateArgs {
+    #[command(subcommand)]
+    action: Migrate,
+    #[command(flatten)]
+    shards: ShardConfig,
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrate {
+    /// Apply what is missing on every shard
+    Up,
+    /// Take back the last migrations on every shard
+    Down {
+        /// How many
+        #[arg(default_value_t = 1)]
+        count: u32,
+    },
+    /// Say what is applied on every shard
+    Status,
+}
+
+#[derive(Debug, Args)]
+struct SeedArgs {
+    #[command(flatten)]
+    size: Size,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Args)]
+struct EventsArgs {
+    #[command(subcommand)]
+    action: Events,
+    #[command(flatten)]
+    services: ServiceConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+#[derive(Debug, Subcommand)]
+enum Events {
+    /// List them
+    Dead {
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Deliver them again, all or the one with this number
+    Replay {
+        /// The number that `events dead` shows
+        number: Option<u64>,
+    },
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(config) => serve(*config).await?,
+            Command::Worker(config) => work(*config).await?,
+            Command::Dev(args) => dev::run(args).await?,
+            Command::Migrate(args) => return Ok(run_migrations(&args).await),
+            Command::Seed(args) => {
+                telemetry::init(&args.config.log)?;
+                let app = App::start(args.config, Role::Api, Clock::system()).await?;
+                seed::run(app.domain(), &args.size).await?;
+                app.stop().await;
+            }
+            Command::Schema => print!("{}", graphql::sdl()),
+            Command::Events(args) => events(args).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log)?;
+    let address = config.http.address();
+    let listener = listen(address).await?;
+    let app = App::start(config, Role::Api, Clock::system()).await?;
+    stop_on_signal(&app);
+    tracing::info!(address = %listener.local_addr()?, "serving");
+    http::serve(app.clone(), listener).await?;
+    app.stop().await;
+    Ok(())
+}
+
+async fn work(config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log)?;
+    let app = App::start(config, Role::Worker, Clock::system()).await?;
+    stop_on_signal(&app);
+    tracing::info!("working");
+    app.stopping().cancelled().await;
+    app.stop().await;
+    Ok(())
+}
+
+/// A taken port is one line that says which.
+async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}; stop what uses it, or set HOST and PORT"))
+}
+
+fn stop_on_signal(app: &App) {
+    let stopping = app.stopping().clone();
+    app.tasks().spawn(async move {
+        if stopping.clone().run_until_cancelled(signalled()).await.is_some() {
+            tracing::info!("stopping");
+            stopping.cancel();
+        }
+    });
+}
+
+/// Ends at SIGINT (Ctrl-C) or SIGTERM.
+async fn signalled() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals can't be heard");
+        return CancellationToken::new().cancelled().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn run_migrations(args: &MigrateArgs) -> ExitCode {
+    let step = match args.action {
+        Migrate::Up => Step::Up,
+        Migrate::Down { count } => Step::Down(count),
+        Migrate::Status => Step::Status,
+    };
+    let mut code = ExitCode::SUCCESS;
+    for report in migrate::run(&args.shards, step).await {
+        match report.result {
+            Ok(done) => println!("{}: {done}", report.shard),
+            Err(error) => {
+                eprintln!("{}: {error:#}", report.shard);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+async fn events(args: EventsArgs) -> anyhow::Result<()> {
+    telemetry::init(&args.log)?;
+    let bus = Bus::connect(&args.services).await?;
+    match args.action {
+        Events::Dead { limit } => {
+            for event in dead::list(&bus, limit).await? {
+                println!("{event}");
+            }
+        }
+        Events::Replay { number } => println!("{} delivered again", dead::replay(&bus, number).await?),
+    }
+    Ok(())
+}

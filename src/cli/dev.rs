@@ -1,0 +1,140 @@
+//! `fowergram dev`: the whole system on one machine, without containers.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser};
+
+use super::{listen, stop_on_signal};
+use crate::app::{App, Role};
+use crate::config::Config;
+use crate::dev::{Plan, Servers, token_key};
+use crate::domain::Clock;
+use crate::http;
+use crate::seed::{self, Size};
+use crate::store::migrate::{self, Step};
+use crate::telemetry;
+
+/// The database on each server, and the bucket.
+const NAME: &str = "fowergram";
+const SHARDS: u8 = 4;
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// The port of the API
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    port: u16,
+
+    /// Where the servers keep their data
+    #[arg(long, env = "DEV_DIR", default_value = ".dev")]
+    dev_dir: PathBuf,
+
+    /// Which log lines are written
+    #[arg(long, env = "LOG", default_value = "warn,fowergram=info")]
+    log: String,
+
+    /// Start without the demo network
+    #[arg(long)]
+    no_seed: bool,
+}
+
+/// Starts everything, serves until Ctrl-C, stops everything.
+pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
+    let listener = listen(address).await?;
+    let plan = Plan {
+        dir: args.dev_dir.clone(),
+        clusters: SHARDS,
+        replica: true,
+        durable: true,
+        first_port: None,
+    };
+    let servers = Servers::start(&plan, |step| eprintln!("  {step}")).await?;
+    let served = serve(&args, &servers, listener).await;
+    eprintln!("stopping the servers");
+    servers.stop().await;
+    served
+}
+
+async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListener) -> anyhow::Result<()> {
+    for postgres in servers.postgres() {
+        postgres.create_database(NAME).await?;
+    }
+    let storage = servers.storage();
+    storage.create_bucket(NAME)?;
+    let config = configuration(args, servers)?;
+    telemetry::init(&config.log)?;
+    for report in migrate::run(&config.shards, Step::Up).await {
+        report.result.with_context(|| format!("shard {} could not be migrated", report.shard))?;
+    }
+    let app = App::start(config, Role::Both, Clock::system()).await?;
+    stop_on_signal(&app);
+    let demo = app.clone();
+    let (port, seeded) = (args.port, args.no_seed);
+    let url = format!("http://localhost:{port}");
+    app.tasks().spawn(async move {
+        let stopping = demo.stopping().clone();
+        if !seeded {
+            let filled = stopping.run_until_cancelled(seed::run_once(demo.domain(), &Size::default())).await;
+            if let Some(Err(error)) = filled {
+                tracing::warn!(cause = format!("{error:#}"), "the demo network is not complete");
+            }
+        }
+        if !stopping.is_cancelled() {
+            eprintln!("{}", welcome(&url));
+        }
+    });
+    http::serve(app.clone(), listener).await?;
+    app.stop().await;
+    Ok(())
+}
+
+fn welcome(url: &str) -> String {
+    format!(
+        "\nFowergram is running.\n\n  \
+         API         {url}/graphql\n  \
+         Playground  {url}/playground\n  \
+         Metrics     {url}/metrics\n  \
+         Ready       {url}/ready\n\n  \
+         Sign in as  {}  with  {}\n\n\
+         Ctrl-C stops everything.\n",
+        seed::DEMO_LOGIN,
+        seed::DEMO_PASSWORD
+    )
+}
+
+#[derive(Parser)]
+struct Parsed {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// The settings under which a process finds these servers: the same that any other deployment is given.
+fn configuration(args: &DevArgs, servers: &Servers) -> anyhow::Result<Config> {
+    let named = |index: usize, url: String| format!("s{index}={url}");
+    let shards: Vec<String> = servers
+        .postgres()
+        .iter()
+        .enumerate()
+        .map(|(index, postgres)| named(index, postgres.url(NAME)))
+        .collect();
+    let storage = servers.storage();
+    let mut settings = vec![
+        "--environment=development".to_owned(),
+        "--log-format=text".to_owned(),
+        format!("--log={}", args.log),
+        format!("--port={}", args.port),
+        format!("--shards={}", shards.join(",")),
+        format!("--redis-url={}", servers.redis().url()),
+        format!("--nats-url={}", servers.nats().url()),
+        format!("--s3-endpoint={}", storage.endpoint()),
+        format!("--s3-bucket={NAME}"),
+        format!("--s3-access-key-id={}", storage.access_key()),
+        format!("--s3-secret-access-key={}", storage.secret_key()),
+        format!("--token-key-file={}", token_key(&args.dev_dir)?.display()),
+    ];
+    settings.extend(servers.replica_url(NAME).map(|url| format!("--shard-replicas={}", named(0, url))));
+    let program = std::iter::once("fowergram".to_owned());
+    Ok(Parsed::try_parse_from(program.chain(settings))?.config)
+}

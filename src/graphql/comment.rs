@@ -1,0 +1,159 @@
+//! Comments and replies.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+
+use super::context::ContextExt;
+use super::page::{Connection, forward};
+use super::post::{self, Post};
+use super::scalar::{Cursor, DateTime};
+use super::user::{self, User};
+use crate::domain::Error;
+use crate::domain::comment::NewComment;
+use crate::domain::id::{CommentId, PostId};
+use crate::domain::idempotency::Request;
+use crate::domain::page::List;
+use crate::domain::policy::VisiblePost;
+use crate::domain::text::IdempotencyKey;
+use crate::store::comment::{Model, Order};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Order")]
+pub enum CommentOrder {
+    Newest,
+    Oldest,
+}
+
+/// A comment on a post, or a reply to one.
+pub struct Comment {
+    pub row: Arc<Model>,
+}
+
+impl From<Arc<Model>> for Comment {
+    fn from(row: Arc<Model>) -> Self {
+        Self { row }
+    }
+}
+
+/// The comment, if there is one that the viewer may see.
+pub async fn load(ctx: &Context<'_>, id: CommentId) -> Result<Option<Comment>, Error> {
+    Ok(ctx.loader().load_one(id).await?.map(Comment::from))
+}
+
+/// A post's comments, without the replies.
+pub async fn of_post(
+    ctx: &Context<'_>,
+    seen: &VisiblePost,
+    order: CommentOrder,
+    first: i32,
+    after: Option<&Cursor>,
+) -> Result<Connection<Comment>, Error> {
+    let page = forward(List::Comments, first, after)?;
+    let comments = ctx.domain().comments(seen.post.id(), order.into(), &page).await?;
+    Ok(Connection::new(List::Comments, comments.map(|(place, row)| (place, Some(Arc::new(row).into())))))
+}
+
+#[Object]
+impl Comment {
+    async fn id(&self) -> ID {
+        self.row.id.into()
+    }
+
+    async fn post(&self, ctx: &Context<'_>) -> Result<Post> {
+        Ok(post::load(ctx, self.row.post()).await?.ok_or(Error::NotFound("post"))?)
+    }
+
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(user::load(ctx, self.row.author()).await?)
+    }
+
+    async fn parent(&self, ctx: &Context<'_>) -> Result<Option<Comment>> {
+        let Some(parent) = self.row.parent() else { return Ok(None) };
+        Ok(load(ctx, parent).await?)
+    }
+
+    async fn text(&self) -> &str {
+        &self.row.text
+    }
+
+    async fn created_at(&self) -> DateTime {
+        self.row.created_at.into()
+    }
+
+    async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<Option<User>>> {
+        Ok(user::load_many(ctx, self.row.mentions().collect()).await?)
+    }
+
+    /// the oldest first; a reply has none of its own
+    async fn replies(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 10)] first: i32,
+        after: Option<Cursor>,
+    ) -> Result<Option<Connection<Comment>>> {
+        let page = forward(List::Replies, first, after.as_ref())?;
+        if self.row.reply_count == 0 {
+            return Ok(Some(Connection::empty()));
+        }
+        let replies = ctx.domain().replies(self.row.id(), &page).await?;
+        let replies = replies.map(|(place, row)| (place, Some(Arc::new(row).into())));
+        Ok(Some(Connection::new(List::Replies, replies)))
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub struct CreateCommentInput {
+    pub idempotency_key: ID,
+    pub post_id: ID,
+    pub parent_id: Option<ID>,
+    pub text: String,
+}
+
+impl CreateCommentInput {
+    fn parse(self) -> Result<(NewComment, Request), Error> {
+        let parent = self.parent_id.map(|id| CommentId::parse("input.parentId", &id)).transpose()?;
+        let post = PostId::parse("input.postId", &self.post_id)?;
+        let new = NewComment { post, parent, text: self.text }.check()?;
+        let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;
+        let request = Request::new("createComment", key, &new)?;
+        Ok((new, request))
+    }
+}
+
+#[derive(SimpleObject)]
+pub struct CreateCommentPayload {
+    pub comment: Comment,
+    pub post: Post,
+    /// true where the same key had made the comment before
+    pub replayed: bool,
+}
+
+#[derive(Default)]
+pub struct CommentQuery;
+
+#[Object]
+impl CommentQuery {
+    async fn comment(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Comment>> {
+        Ok(load(ctx, CommentId::parse("id", &id)?).await?)
+    }
+}
+
+#[derive(Default)]
+pub struct CommentMutation;
+
+#[Object]
+impl CommentMutation {
+    async fn create_comment(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateCommentInput,
+    ) -> Result<Option<CreateCommentPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let (new, request) = input.parse()?;
+        let made = ctx.domain().create_comment(viewer, &new, &request).await?;
+        let comment = load(ctx, made.id).await?.ok_or(Error::NotFound("comment"))?;
+        let post = post::reload(ctx, new.post).await?;
+        Ok(Some(CreateCommentPayload { comment, post, replayed: made.replayed }))
+    }
+}

@@ -1,0 +1,303 @@
+//! Conversations and messages.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject,
+};
+
+use super::context::ContextExt;
+use super::page::{Connection, Extra, forward};
+use super::scalar::{Cursor, DateTime};
+use super::user::User;
+use crate::domain::Error;
+use crate::domain::conversation::{NewMessage, Target};
+use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
+use crate::domain::page::{List, Page, Slice};
+use crate::domain::text::IdempotencyKey;
+use crate::store::conversation::{self, FirstMembers};
+use crate::store::inbox::{self, Entry};
+use crate::store::message::{self, LastMessage};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::conversation::ConversationKind")]
+pub enum ConversationKind {
+    Direct,
+    Group,
+    Post,
+}
+
+/// A direct, group or per-post conversation.
+pub struct Conversation {
+    pub row: Arc<conversation::Model>,
+}
+
+#[Object]
+impl Conversation {
+    async fn id(&self) -> ID {
+        self.row.id.into()
+    }
+
+    async fn kind(&self) -> ConversationKind {
+        self.row.kind().into()
+    }
+
+    async fn title(&self) -> Option<&str> {
+        self.row.title.as_deref()
+    }
+
+    /// Who takes part; in the thread of a post, who wrote to it.
+    #[graphql(complexity = "first.clamp(0, 100) as usize * child_complexity")]
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Result<Option<Connection<User>>> {
+        let page = forward(List::Members, first, after.as_ref())?;
+        let id = self.row.id();
+        let slice = if page.after.is_none() {
+            let members = ctx.loader().load_one(FirstMembers(id)).await?;
+            crate::domain::conversation::first_members(members.as_deref().map_or(&[], Vec::as_slice), &page)
+        } else {
+            ctx.domain().members(id, &page).await?
+        };
+        let users: Vec<UserId> = slice.items.iter().map(|(_, user)| *user).collect();
+        let mut found = ctx.loader().load_many(users).await?;
+        let slice = slice.map(|(place, user)| (place, found.remove(&user).map(|row| User { row })));
+        Ok(Some(Connection::new(List::Members, slice)))
+    }
+
+    async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let row = ctx.loader().load_one(LastMessage(self.row.id())).await?;
+        Ok(row.map(|row| Message { row }))
+    }
+
+    /// How many messages the viewer has not read; null when the viewer's shard can't be read or the
+    /// viewer takes no part.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        Ok(self.entry(ctx).await?.map(|entry| entry.unread()))
+    }
+
+    async fn last_read_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        Ok(self.entry(ctx).await?.map(|entry| entry.read_seq))
+    }
+
+    /// The messages in the order of their numbers; with neither `first` nor `last`, the last 20.
+    #[graphql(complexity = "first.or(last).unwrap_or(20).clamp(0, 100) as usize * child_complexity")]
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+        last: Option<i32>,
+        before: Option<Cursor>,
+    ) -> Result<Connection<Message>> {
+        let (after, before) = (after.map(|cursor| cursor.0), before.map(|cursor| cursor.0));
+        let (ahead, back) = ((first, after.as_deref()), (last, before.as_deref()));
+        let page = Page::parse_both(List::Messages, ahead, back, 20)?;
+        let slice = ctx.domain().messages(self.row.id(), &page).await?;
+        let slice = slice.map(|(place, row)| (place, Some(Message { row: Arc::new(row) })));
+        Ok(Connection::new(List::Messages, slice))
+    }
+}
+
+impl Conversation {
+    async fn entry(&self, ctx: &Context<'_>) -> Result<Option<Arc<inbox::Model>>> {
+        let Some(viewer) = ctx.viewer() else { return Ok(None) };
+        let entry = Entry { user: viewer.user, conversation: self.row.id() };
+        Ok(ctx.loader().load_one(entry).await?)
+    }
+}
+
+/// A message in a conversation.
+pub struct Message {
+    pub row: Arc<message::Model>,
+}
+
+#[Object]
+impl Message {
+    async fn id(&self) -> ID {
+        self.row.id.into()
+    }
+
+    async fn conversation(&self, ctx: &Context<'_>) -> Result<Conversation> {
+        let row = ctx.loader().load_one(self.row.conversation()).await?;
+        Ok(Conversation { row: row.ok_or(Error::NotFound("conversation"))? })
+    }
+
+    /// 1, 2, 3, … within its conversation, without holes
+    async fn seq(&self) -> i32 {
+        self.row.seq
+    }
+
+    /// The key under which it was sent; for its sender only.
+    async fn idempotency_key(&self, ctx: &Context<'_>) -> Option<ID> {
+        let viewer = ctx.viewer()?;
+        if viewer.user != self.row.sender() {
+            return None;
+        }
+        self.row.idempotency_key.as_deref().map(ID::from)
+    }
+
+    async fn sender(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        let row = ctx.loader().load_one(self.row.sender()).await?;
+        Ok(row.map(|row| User { row }))
+    }
+
+    async fn text(&self) -> Option<&str> {
+        self.row.text.as_deref()
+    }
+
+    /// The message that it answers.
+    async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let Some(id) = self.row.reply_to() else { return Ok(None) };
+        Ok(ctx.loader().load_one(id).await?.map(|row| Message { row }))
+    }
+
+    async fn created_at(&self) -> DateTime {
+        self.row.created_at.into()
+    }
+
+    async fn edited_at(&self) -> Option<DateTime> {
+        self.row.edited_at.map(DateTime)
+    }
+
+    async fn is_deleted(&self) -> bool {
+        self.row.deleted_at.is_some()
+    }
+}
+
+/// Where a message goes.
+#[derive(Debug, OneofObject)]
+pub enum MessageTarget {
+    ConversationId(ID),
+    /// The direct conversation with this user, which is started where there is none.
+    UserId(ID),
+    /// The thread of this post.
+    PostId(ID),
+}
+
+impl MessageTarget {
+    fn parse(&self) -> Result<Target, Error> {
+        Ok(match self {
+            Self::ConversationId(id) => {
+                Target::Conversation(ConversationId::parse("input.to.conversationId", id)?)
+            }
+            Self::UserId(id) => Target::User(UserId::parse("input.to.userId", id)?),
+            Self::PostId(id) => Target::Post(PostId::parse("input.to.postId", id)?),
+        })
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub struct SendMessageInput {
+    idempotency_key: ID,
+    to: MessageTarget,
+    /// At most 4000 characters; may be left out where images or a post are sent.
+    text: Option<String>,
+    /// At most 10 images of the sender's, all ready.
+    media_ids: Option<Vec<ID>>,
+    shared_post_id: Option<ID>,
+    /// A message of the same conversation.
+    reply_to_id: Option<ID>,
+}
+
+impl SendMessageInput {
+    fn parse(&self) -> Result<(IdempotencyKey, NewMessage), Error> {
+        let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;
+        // The count first: a list of any length is not worth reading.
+        let media = self.media_ids.iter().flatten().take(crate::domain::conversation::MAX_MEDIA + 1);
+        let message = NewMessage::parse(
+            self.to.parse()?,
+            self.text.as_deref(),
+            media.map(|id| MediaId::parse("input.mediaIds", id)).collect::<Result<_, _>>()?,
+            self.shared_post_id.as_ref().map(|id| PostId::parse("input.sharedPostId", id)).transpose()?,
+            self.reply_to_id.as_ref().map(|id| MessageId::parse("input.replyToId", id)).transpose()?,
+        )?;
+        Ok((key, message))
+    }
+}
+
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub struct SendMessagePayload {
+    #[graphql(skip)]
+    row: Arc<message::Model>,
+    /// Whether an earlier request with the same key had sent it.
+    replayed: bool,
+}
+
+#[ComplexObject]
+impl SendMessagePayload {
+    async fn message(&self) -> Message {
+        Message { row: self.row.clone() }
+    }
+
+    async fn conversation(&self, ctx: &Context<'_>) -> Result<Conversation> {
+        let row = ctx.loader().load_one(self.row.conversation()).await?;
+        Ok(Conversation { row: row.ok_or(Error::NotFound("conversation"))? })
+    }
+}
+
+#[derive(Default)]
+pub struct ConversationQuery;
+
+#[Object]
+impl ConversationQuery {
+    /// A conversation that the viewer takes part in, or the thread of a post that the viewer may see.
+    async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Conversation>> {
+        let id = ConversationId::parse("id", &id)?;
+        match ctx.domain().require_conversation(ctx.viewer(), id).await {
+            Ok(row) => Ok(Some(Conversation { row })),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct ConversationMutation;
+
+#[Object]
+impl ConversationMutation {
+    async fn send_message(
+        &self,
+        ctx: &Context<'_>,
+        input: SendMessageInput,
+    ) -> Result<Option<SendMessagePayload>> {
+        let (key, message) = input.parse()?;
+        let sent = ctx.domain().send_message(ctx.require_viewer()?, key, &message).await?;
+        let row = ctx.loader().load_one(sent.id).await?.ok_or(Error::NotFound("message"))?;
+        Ok(Some(SendMessagePayload { row, replayed: sent.replayed }))
+    }
+}
+
+/// What a list of conversations says beside them.
+pub struct Inbox;
+
+#[Object]
+impl Inbox {
+    /// In how many conversations there is something unread, on this page or not.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let count = ctx.domain().unread_conversations(ctx.require_viewer()?).await?;
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+}
+
+impl Extra for Inbox {}
+
+/// The viewer's conversations, the one with the newest message first.
+pub async fn viewer_conversations(
+    ctx: &Context<'_>,
+    first: i32,
+    after: Option<Cursor>,
+) -> Result<Connection<Conversation, Inbox>> {
+    let page = forward(List::Conversations, first, after.as_ref())?;
+    let slice = ctx.domain().conversations(ctx.require_viewer()?, &page).await?;
+    let ids: Vec<ConversationId> = slice.items.iter().map(|(_, entry)| entry.conversation()).collect();
+    let mut found = ctx.loader().load_many(ids).await?;
+    let slice: Slice<_> = slice
+        .map(|(place, entry)| (place, found.remove(&entry.conversation()).map(|row| Conversation { row })));
+    Ok(Connection::with(List::Conversations, slice, Inbox))
+}

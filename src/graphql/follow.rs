@@ -1,0 +1,79 @@
+//! Who follows whom, as the viewer sees it.
+
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
+
+use super::context::ContextExt;
+use super::loader::IsFollower;
+use super::page::{Connection, forward};
+use super::scalar::Cursor;
+use super::user::{self, User, UserPayload};
+use crate::domain::Error;
+use crate::domain::id::UserId;
+use crate::domain::page::List;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum FollowState {
+    None,
+    Following,
+}
+
+/// How the viewer and another user stand to each other.
+#[derive(Debug, SimpleObject)]
+pub struct Relationship {
+    /// of the viewer towards the user
+    pub follow: FollowState,
+    pub followed_by: bool,
+}
+
+/// null for yourself and for anonymous callers
+pub async fn relationship(ctx: &Context<'_>, user: UserId) -> Result<Option<Relationship>, Error> {
+    let Some(viewer) = ctx.viewer().filter(|viewer| viewer.user != user) else { return Ok(None) };
+    let keys = [IsFollower(user, viewer.user), IsFollower(viewer.user, user)];
+    let edges = ctx.loader().load_many(keys).await?;
+    let follow = if edges.contains_key(&keys[0]) { FollowState::Following } else { FollowState::None };
+    Ok(Some(Relationship { follow, followed_by: edges.contains_key(&keys[1]) }))
+}
+
+/// Who follows a user, the newest first.
+pub async fn followers(
+    ctx: &Context<'_>,
+    user: UserId,
+    first: i32,
+    after: Option<&Cursor>,
+) -> Result<Connection<User>, Error> {
+    let page = forward(List::Followers, first, after)?;
+    let users = ctx.domain().followers(user, &page).await?;
+    user::connection(ctx, List::Followers, users).await
+}
+
+/// Whom a user follows, the newest first.
+pub async fn following(
+    ctx: &Context<'_>,
+    user: UserId,
+    first: i32,
+    after: Option<&Cursor>,
+) -> Result<Connection<User>, Error> {
+    let page = forward(List::Following, first, after)?;
+    let users = ctx.domain().following(user, &page).await?;
+    user::connection(ctx, List::Following, users).await
+}
+
+#[derive(Default)]
+pub struct FollowMutation;
+
+#[Object]
+impl FollowMutation {
+    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<UserPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let id = UserId::parse("id", &id)?;
+        ctx.domain().follow_user(viewer, id).await?;
+        user::payload(ctx, id).await
+    }
+
+    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<UserPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let id = UserId::parse("id", &id)?;
+        ctx.domain().unfollow_user(viewer, id).await?;
+        user::payload(ctx, id).await
+    }
+}

@@ -1,0 +1,183 @@
+//! Images, and how they come in.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject, Upload};
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::context::ContextExt;
+use super::scalar::{DateTime, Url};
+use crate::domain::id::MediaId;
+use crate::domain::media::State;
+use crate::domain::upload::NewUpload;
+use crate::domain::{Error, media as rules};
+use crate::store::media;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum MediaKind {
+    Image,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "rules::State")]
+pub enum MediaState {
+    AwaitingUpload,
+    Processing,
+    Ready,
+    Failed,
+}
+
+/// An uploaded image.
+pub struct Media {
+    row: Arc<media::Model>,
+}
+
+impl From<Arc<media::Model>> for Media {
+    fn from(row: Arc<media::Model>) -> Self {
+        Self { row }
+    }
+}
+
+/// Loads the images of something that the viewer sees, in order; those that are gone are left out.
+pub async fn load(ctx: &Context<'_>, ids: Vec<MediaId>) -> Result<Vec<Media>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = ctx.loader().load_many(ids.iter().copied()).await?;
+    Ok(ids.iter().filter_map(|id| rows.remove(id)).map(Media::from).collect())
+}
+
+#[Object]
+impl Media {
+    async fn id(&self) -> ID {
+        self.row.id.into()
+    }
+
+    async fn kind(&self) -> MediaKind {
+        MediaKind::Image
+    }
+
+    async fn state(&self) -> MediaState {
+        State::from_row(self.row.state).into()
+    }
+
+    /// Where the image can be fetched, in the narrowest size that fills `width` pixels, or in the widest
+    /// there is; null until the image is ready. The address is good for an hour at least.
+    async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Result<Option<Url>> {
+        let wanted = match width {
+            Some(width) => Some(
+                u32::try_from(width)
+                    .ok()
+                    .filter(|width| *width > 0)
+                    .ok_or_else(|| Error::invalid("width", "must be at least 1"))?,
+            ),
+            None => None,
+        };
+        let address = ctx.domain().media_url(&self.row, wanted);
+        Ok(address.and_then(|address| url::Url::parse(&address).ok()).map(Url))
+    }
+
+    async fn alt(&self) -> Option<&str> {
+        self.row.alt.as_deref()
+    }
+
+    async fn blurhash(&self) -> Option<&str> {
+        self.row.blurhash.as_deref()
+    }
+
+    async fn width(&self) -> Option<i32> {
+        self.row.width
+    }
+
+    async fn height(&self) -> Option<i32> {
+        self.row.height
+    }
+
+    async fn bytes(&self) -> Option<i32> {
+        i32::try_from(self.row.bytes).ok()
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub struct UploadInput {
+    pub kind: MediaKind,
+    pub content_type: String,
+    pub bytes: i32,
+    /// 64 hexadecimal digits; the storage refuses a file with another hash.
+    pub sha256: String,
+    pub alt: Option<String>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(SimpleObject)]
+pub struct UploadPayload {
+    pub media: Media,
+    pub method: String,
+    pub url: Url,
+    /// To be sent with the file, all of them.
+    pub headers: Vec<Header>,
+    pub expires_at: DateTime,
+}
+
+#[derive(SimpleObject)]
+pub struct MediaPayload {
+    pub media: Media,
+}
+
+#[derive(Default)]
+pub struct MediaMutation;
+
+#[Object]
+impl MediaMutation {
+    /// a presigned upload straight to object storage
+    async fn create_upload(&self, ctx: &Context<'_>, input: UploadInput) -> Result<Option<UploadPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let new = NewUpload::check(&input.content_type, input.bytes, &input.sha256, input.alt.as_deref())?;
+        let (row, put) = ctx.domain().create_upload(viewer, &new).await?;
+        let headers = put.headers.into_iter().map(|(name, value)| Header { name: name.to_owned(), value });
+        Ok(Some(UploadPayload {
+            media: Media::from(Arc::new(row)),
+            method: put.method.to_owned(),
+            url: Url(url::Url::parse(&put.url).map_err(Error::internal)?),
+            headers: headers.collect(),
+            expires_at: put.expires_at.into(),
+        }))
+    }
+
+    /// the file was put: have it made ready to show
+    async fn finish_upload(&self, ctx: &Context<'_>, media_id: ID) -> Result<Option<MediaPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let id = MediaId::parse("mediaId", &media_id)?;
+        ctx.domain().finish_upload(viewer, id).await?;
+        payload(ctx, id).await
+    }
+
+    /// the file itself, as a GraphQL multipart request
+    async fn upload_media(
+        &self,
+        ctx: &Context<'_>,
+        file: Upload,
+        alt: Option<String>,
+    ) -> Result<Option<MediaPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let upload = file.value(ctx).map_err(|_| Error::invalid("file", "is missing"))?;
+        let content_type = upload.content_type.clone().unwrap_or_default();
+        let limit = ctx.domain().limits.max_image_bytes;
+        let mut bytes = Vec::new();
+        upload.into_read().take(limit + 1).read_to_end(&mut bytes).map_err(Error::internal)?;
+        if bytes.len() as u64 > limit {
+            return Err(Error::PayloadTooLarge { limit }.into());
+        }
+        let id = ctx.domain().upload_media(viewer, &content_type, bytes.into(), alt.as_deref()).await?;
+        payload(ctx, id).await
+    }
+}
+
+async fn payload(ctx: &Context<'_>, id: MediaId) -> Result<Option<MediaPayload>> {
+    let row = ctx.domain().tables.media.get(id).await?;
+    Ok(row.map(|row| MediaPayload { media: row.into() }))
+}

@@ -1,0 +1,292 @@
+//! Posts and likes.
+
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+
+use super::comment::{self, Comment, CommentOrder};
+use super::conversation::Conversation;
+use super::context::ContextExt;
+use super::loader::IsLiked;
+use super::media::{self, Media};
+use super::page::{Connection, forward};
+use super::scalar::{Cursor, DateTime};
+use super::user::{self, User};
+use crate::domain::idempotency::Request;
+use crate::domain::id::{ConversationId, MediaId, PostId};
+use crate::domain::page::List;
+use crate::domain::policy::{self, VisiblePost};
+use crate::domain::post::{NewPost, PostChange};
+use crate::domain::text::IdempotencyKey;
+use crate::domain::Error;
+
+/// Who may comment, or write a direct message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "policy::ContactPolicy")]
+pub enum ContactPolicy {
+    Everyone,
+    Followers,
+    Nobody,
+}
+
+/// One or more images with a caption.
+#[derive(Clone)]
+pub struct Post {
+    pub seen: VisiblePost,
+}
+
+impl From<VisiblePost> for Post {
+    fn from(seen: VisiblePost) -> Self {
+        Self { seen }
+    }
+}
+
+/// The post, if there is one that the viewer may see.
+pub async fn load(ctx: &Context<'_>, id: PostId) -> Result<Option<Post>, Error> {
+    Ok(ctx.loader().load_one(id).await?.map(Post::from))
+}
+
+/// The post that a mutation has just written.
+pub async fn reload(ctx: &Context<'_>, id: PostId) -> Result<Post, Error> {
+    ctx.domain().require_post(ctx.viewer(), id).await.map(Post::from)
+}
+
+/// A user's posts, the newest first.
+pub async fn of_user(
+    ctx: &Context<'_>,
+    author: crate::domain::id::UserId,
+    first: i32,
+    after: Option<&Cursor>,
+) -> Result<Connection<Post>, Error> {
+    let page = forward(List::PostsOfUser, first, after)?;
+    let posts = ctx.domain().posts_of(ctx.viewer(), author, &page).await?;
+    Ok(Connection::new(List::PostsOfUser, posts.map(|(place, seen)| (place, Some(seen.into())))))
+}
+
+#[Object]
+impl Post {
+    async fn id(&self) -> ID {
+        self.seen.post.id.into()
+    }
+
+    async fn author(&self) -> User {
+        self.seen.author.clone().into()
+    }
+
+    async fn caption(&self) -> Option<&str> {
+        self.seen.post.caption.as_deref()
+    }
+
+    async fn location(&self) -> Option<&str> {
+        self.seen.post.location.as_deref()
+    }
+
+    async fn media(&self, ctx: &Context<'_>) -> Result<Vec<Media>> {
+        Ok(media::load(ctx, self.seen.post.media().collect()).await?)
+    }
+
+    async fn sensitive(&self) -> bool {
+        self.seen.post.sensitive
+    }
+
+    async fn comment_policy(&self) -> ContactPolicy {
+        policy::ContactPolicy::from_row(self.seen.post.comment_policy).into()
+    }
+
+    async fn likes_disabled(&self) -> bool {
+        self.seen.post.likes_disabled
+    }
+
+    async fn created_at(&self) -> DateTime {
+        self.seen.post.created_at.into()
+    }
+
+    async fn edited_at(&self) -> Option<DateTime> {
+        self.seen.post.edited_at.map(DateTime)
+    }
+
+    async fn like_count(&self) -> i32 {
+        self.seen.post.like_count
+    }
+
+    async fn comment_count(&self) -> i32 {
+        self.seen.post.comment_count
+    }
+
+    /// null for anonymous callers
+    async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        let Some(viewer) = ctx.viewer() else { return Ok(None) };
+        let liked = ctx.loader().load_one(IsLiked(self.seen.post.id(), viewer.user)).await?;
+        Ok(Some(liked.is_some()))
+    }
+
+    /// in lower case, without the sign
+    async fn hashtags(&self) -> &[String] {
+        &self.seen.post.hashtags
+    }
+
+    async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<Option<User>>> {
+        Ok(user::load_many(ctx, self.seen.post.mentions().collect()).await?)
+    }
+
+    async fn comments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+        #[graphql(default_with = "CommentOrder::Newest")] order: CommentOrder,
+    ) -> Result<Option<Connection<Comment>>> {
+        Ok(Some(comment::of_post(ctx, &self.seen, order, first, after.as_ref()).await?))
+    }
+
+    async fn likers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Result<Option<Connection<User>>> {
+        let page = forward(List::LikesOfPost, first, after.as_ref())?;
+        let users = ctx.domain().likers(self.seen.post.id(), &page).await?;
+        Ok(Some(user::connection(ctx, List::LikesOfPost, users).await?))
+    }
+
+    /// the post's message thread; null until somebody has written to it
+    async fn conversation(&self, ctx: &Context<'_>) -> Result<Option<Conversation>> {
+        let thread = ConversationId::of_post(self.seen.post.id());
+        Ok(super::conversation::load(ctx, thread).await?)
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub struct CreatePostInput {
+    pub idempotency_key: ID,
+    /// 1 to 10 images of yours that are ready and not in use
+    pub media_ids: Vec<ID>,
+    pub caption: Option<String>,
+    pub location: Option<String>,
+    #[graphql(default_with = "ContactPolicy::Everyone")]
+    pub comment_policy: ContactPolicy,
+    #[graphql(default)]
+    pub likes_disabled: bool,
+    #[graphql(default)]
+    pub sensitive: bool,
+}
+
+impl CreatePostInput {
+    fn parse(&self) -> Result<(NewPost, Request), Error> {
+        let ids = self.media_ids.iter().take(crate::domain::post::MAX_MEDIA + 1);
+        let media = ids.map(|id| MediaId::parse("input.mediaIds", id)).collect::<Result<_, _>>()?;
+        let new = NewPost {
+            media,
+            caption: self.caption.clone(),
+            location: self.location.clone(),
+            comment_policy: self.comment_policy.into(),
+            likes_disabled: self.likes_disabled,
+            sensitive: self.sensitive,
+        };
+        let new = new.check()?;
+        let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;
+        let request = Request::new("createPost", key, &new)?;
+        Ok((new, request))
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub struct UpdatePostInput {
+    pub id: ID,
+    pub caption: MaybeUndefined<String>,
+    pub location: MaybeUndefined<String>,
+    pub comment_policy: Option<ContactPolicy>,
+    pub likes_disabled: Option<bool>,
+    pub sensitive: Option<bool>,
+}
+
+impl UpdatePostInput {
+    fn parse(self) -> Result<(PostId, PostChange), Error> {
+        let id = PostId::parse("input.id", &self.id)?;
+        let change = PostChange {
+            caption: given(self.caption),
+            location: given(self.location),
+            comment_policy: self.comment_policy.map(Into::into),
+            likes_disabled: self.likes_disabled,
+            sensitive: self.sensitive,
+        };
+        Ok((id, change.check()?))
+    }
+}
+
+/// What was given: `None` for a field that was left out, `Some(None)` for null.
+pub fn given<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
+    match field {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}
+
+#[derive(SimpleObject)]
+pub struct CreatePostPayload {
+    pub post: Post,
+    /// true where the same key had made the post before
+    pub replayed: bool,
+}
+
+#[derive(SimpleObject)]
+pub struct PostPayload {
+    pub post: Post,
+}
+
+#[derive(Debug, SimpleObject)]
+pub struct DeletedPayload {
+    pub deleted_id: ID,
+}
+
+#[derive(Default)]
+pub struct PostQuery;
+
+#[Object]
+impl PostQuery {
+    async fn post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Post>> {
+        Ok(load(ctx, PostId::parse("id", &id)?).await?)
+    }
+}
+
+#[derive(Default)]
+pub struct PostMutation;
+
+#[Object]
+impl PostMutation {
+    async fn create_post(&self, ctx: &Context<'_>, input: CreatePostInput) -> Result<Option<CreatePostPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let (new, request) = input.parse()?;
+        let made = ctx.domain().create_post(viewer, &new, &request).await?;
+        let post = reload(ctx, made.id).await?;
+        Ok(Some(CreatePostPayload { post, replayed: made.replayed }))
+    }
+
+    async fn update_post(&self, ctx: &Context<'_>, input: UpdatePostInput) -> Result<Option<PostPayload>> {
+        let viewer = ctx.require_viewer()?;
+        let (id, change) = input.parse()?;
+        ctx.domain().update_post(viewer, id, &change).await?;
+        Ok(Some(PostPayload { post: reload(ctx, id).await? }))
+    }
+
+    async fn delete_post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<DeletedPayload>> {
+        let viewer = ctx.require_viewer()?;
+        ctx.domain().delete_post(viewer, PostId::parse("id", &id)?).await?;
+        Ok(Some(DeletedPayload { deleted_id: id }))
+    }
+
+    async fn like_post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<PostPayload>> {
+        set_like(ctx, &id, true).await
+    }
+
+    async fn unlike_post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<PostPayload>> {
+        set_like(ctx, &id, false).await
+    }
+}
+
+async fn set_like(ctx: &Context<'_>, id: &ID, active: bool) -> Result<Option<PostPayload>> {
+    let viewer = ctx.require_viewer()?;
+    let id = PostId::parse("id", id)?;
+    ctx.domain().set_like(viewer, id, active).await?;
+    Ok(Some(PostPayload { post: reload(ctx, id).await? }))
+}

@@ -1,0 +1,121 @@
+//! Whether the variables of a request fit the operation's definitions.
+//!
+//! Documents are validated once and without variables; this is done for each request, so that a wrong
+//! value is told in the same words whether the document was seen before or not.
+
+use async_graphql::parser::types::{BaseType, Type, VariableDefinition};
+use async_graphql::{Name, Positioned, Value, Variables};
+
+use super::error::Refusal;
+use super::types::{Input, Types};
+use crate::domain::Error;
+
+/// How a file of the multipart request is named among the variables.
+pub const UPLOAD: &str = "#__graphql_file__:";
+
+/// Checks all variables that the operation defines; others are ignored. `uploads` is how many files came.
+pub fn check(
+    types: &Types,
+    definitions: &[Positioned<VariableDefinition>],
+    variables: &Variables,
+    uploads: usize,
+) -> Result<(), Refusal> {
+    let check = Check { types, uploads };
+    for definition in definitions {
+        let (name, ty) = (&definition.node.name.node, &definition.node.var_type.node);
+        match variables.get(name) {
+            Some(value) => check.value(name, ty, value)?,
+            None if ty.nullable || definition.node.default_value.is_some() => {}
+            None => return Err(wrong(name, "is missing")),
+        }
+    }
+    Ok(())
+}
+
+struct Check<'a> {
+    types: &'a Types,
+    uploads: usize,
+}
+
+impl Check<'_> {
+    fn value(&self, path: &str, ty: &Type, value: &Value) -> Result<(), Refusal> {
+        match (value, &ty.base) {
+            (Value::Null, _) if ty.nullable => Ok(()),
+            (Value::Null, _) => Err(wrong(path, "must not be null")),
+            (Value::List(items), BaseType::List(item)) => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| self.value(&format!("{path}.{index}"), item, value)),
+            // One value stands for a list of it.
+            (value, BaseType::List(item)) => self.value(path, item, value),
+            (value, BaseType::Named(name)) => self.named(path, name, value),
+        }
+    }
+
+    fn named(&self, path: &str, name: &Name, value: &Value) -> Result<(), Refusal> {
+        let fits = match self.types.input(name) {
+            Some(Input::Scalar) => self.scalar(name, value),
+            Some(Input::Enum(values)) => match value {
+                Value::String(text) => values.contains(text),
+                Value::Enum(text) => values.contains(text.as_str()),
+                _ => false,
+            },
+            Some(Input::Object { .. }) => match value {
+                Value::Object(_) => return self.object(path, name, value),
+                _ => false,
+            },
+            None => true,
+        };
+        if fits { Ok(()) } else { Err(wrong(path, &format!("is not of type {name}"))) }
+    }
+
+    fn scalar(&self, name: &Name, value: &Value) -> bool {
+        match name.as_str() {
+            "Int" => matches!(value, Value::Number(number) if number.is_i64() || number.is_u64()),
+            "Float" => matches!(value, Value::Number(_)),
+            "String" => matches!(value, Value::String(_)),
+            "Boolean" => matches!(value, Value::Boolean(_)),
+            "ID" => match value {
+                Value::String(_) => true,
+                Value::Number(number) => number.is_i64() || number.is_u64(),
+                _ => false,
+            },
+            // async-graphql panics where the number is not one of a file.
+            "Upload" => matches!(value, Value::String(text) if text
+                .strip_prefix(UPLOAD)
+                .and_then(|number| number.parse::<usize>().ok())
+                .is_some_and(|number| number < self.uploads)),
+            // The other scalars say themselves what is wrong, when they are parsed.
+            _ => true,
+        }
+    }
+
+    fn object(&self, path: &str, name: &Name, value: &Value) -> Result<(), Refusal> {
+        let (Some(Input::Object { fields, one_of }), Value::Object(given)) = (self.types.input(name), value)
+        else {
+            return Ok(());
+        };
+        for (name, value) in given {
+            let path = format!("{path}.{name}");
+            match fields.get(name.as_str()) {
+                Some(field) => self.value(&path, &field.ty, value)?,
+                None => return Err(wrong(&path, "is unknown")),
+            }
+        }
+        if *one_of && (given.len() != 1 || given.values().any(|value| *value == Value::Null)) {
+            return Err(wrong(path, "must have exactly one of its fields"));
+        }
+        let missing =
+            fields.iter().find(|(name, field)| field.required && !given.contains_key(name.as_str()));
+        match missing {
+            Some((name, _)) if !one_of => Err(wrong(&format!("{path}.{name}"), "is missing")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Names in paths are the client's own text: what is too long is cut when it is shown.
+fn wrong(path: &str, message: &str) -> Refusal {
+    let end = path.floor_char_boundary(100);
+    Error::invalid(path[..end].to_owned(), message.to_owned()).into()
+}

@@ -1,0 +1,38 @@
+//! Bearer tokens.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+
+use crate::domain::{Error, Result};
+
+/// The token in the `Authorization` header; none is an anonymous request.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+    match headers.get(AUTHORIZATION) {
+        None => Ok(None),
+        Some(value) => token(value.to_str().map_err(|_| Error::Unauthenticated)?).map(Some),
+    }
+}
+
+/// The token in `Bearer …`. Another scheme is an error and not anonymous: the client means to sign in.
+pub fn token(value: &str) -> Result<&str> {
+    match value.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") && !token.trim().is_empty() => {
+            Ok(token.trim())
+        }
+        _ => Err(Error::Unauthenticated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bearer_tokens_are_taken() {
+        assert_eq!(token("Bearer abc").ok(), Some("abc"));
+        assert_eq!(token("bearer  abc ").ok(), Some("abc"));
+        for bad in ["", "abc", "Bearer", "Bearer ", "Basic abc", "Bearerabc", "ääääää"] {
+            assert!(token(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Which pages may call from a browser. Tokens come in a header and never in a cookie, so credentials
+//! are not allowed for.
+
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue};
+
+use crate::config::HttpConfig;
+
+/// The origins that may call.
+pub struct Cors {
+    any: bool,
+    origins: Vec<String>,
+}
+
+impl Cors {
+    /// Without a list, development lets any origin in and production none.
+    pub fn new(config: &HttpConfig, development: bool) -> Self {
+        let origins: Vec<String> = config
+            .cors_origins
+            .iter()
+            .map(|origin| origin.trim().trim_end_matches('/').to_owned())
+            .filter(|origin| !origin.is_empty())
+            .collect();
+        Self { any: development && origins.is_empty(), origins }
+    }
+
+    /// Whether the request comes from no page, or from one that may call.
+    pub fn admits(&self, headers: &HeaderMap) -> bool {
+        headers.get(ORIGIN).is_none_or(|origin| self.lists(origin))
+    }
+
+    /// Tells the browser that the page may read the answer.
+    pub fn mark(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        let Some(origin) = request.get(ORIGIN) else { return };
+        response.append(VARY, HeaderValue::from_static("origin"));
+        if self.lists(origin) {
+            response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            let exposed = HeaderValue::from_static("x-request-id, retry-after");
+            response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
+
+    /// Answers the browser's question before a request.
+    pub fn preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        self.mark(request, response);
+        response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        let allowed = "authorization, content-type, x-request-id, x-requested-with, graphql-require-preflight, \
+                       apollo-require-preflight";
+        response.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
+        response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
+
+    fn lists(&self, origin: &HeaderValue) -> bool {
+        self.any
+            || self.origins.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+    }
+}

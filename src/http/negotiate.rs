@@ -1,0 +1,146 @@
+//! Media types, as the GraphQL-over-HTTP draft has them.
+
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
+
+/// What the answer is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// `application/graphql-response+json`: the status tells whether the operation was run.
+    GraphqlResponse,
+    /// `application/json`: 200 for whatever is a GraphQL request, as older clients want it.
+    Json,
+}
+
+/// What the request is written as.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content {
+    Json,
+    /// With the boundary between its parts.
+    Multipart(String),
+}
+
+impl Media {
+    /// The best of what the client accepts, or `None` where nothing fits. Who says nothing gets JSON.
+    pub fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let mut best: Option<(u16, Self)> = None;
+        let mut said = false;
+        for value in headers.get_all(ACCEPT) {
+            for range in value.to_str().unwrap_or_default().split(',') {
+                said = true;
+                if let Some((weight, media)) = Self::of_range(range)
+                    && best.is_none_or(|(other, _)| weight > other)
+                {
+                    best = Some((weight, media));
+                }
+            }
+        }
+        if said { best.map(|(_, media)| media) } else { Some(Self::Json) }
+    }
+
+    pub fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json => "application/json; charset=utf-8",
+        })
+    }
+
+    /// The weight of one range, in thousandths, and what it would get.
+    fn of_range(range: &str) -> Option<(u16, Self)> {
+        let mut parts = range.split(';').map(str::trim);
+        let media = match parts.next()?.to_ascii_lowercase().as_str() {
+            "application/graphql-response+json" => Self::GraphqlResponse,
+            "application/json" | "application/*" | "*/*" => Self::Json,
+            _ => return None,
+        };
+        let mut weight = 1000;
+        for part in parts {
+            match part.split_once('=').map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))) {
+                Some(("q" | "Q", value)) => weight = thousandths(value),
+                Some((name, value)) if name.eq_ignore_ascii_case("charset") && !is_utf8(value) => {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        (weight > 0).then_some((weight, media))
+    }
+}
+
+fn thousandths(quality: &str) -> u16 {
+    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+    match whole {
+        "1" => 1000,
+        "0" => format!("{fraction:0<3}").get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+impl Content {
+    /// What the body is, or `None` where it can't be read.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        if value == "application/json" {
+            return Some(Self::Json);
+        }
+        let mime: mime::Mime = value.parse().ok()?;
+        match mime.essence_str() {
+            "application/json" => mime
+                .get_param("charset")
+                .is_none_or(|charset| is_utf8(charset.as_str()))
+                .then_some(Self::Json),
+            "multipart/form-data" => Some(Self::Multipart(mime.get_param("boundary")?.as_str().to_owned())),
+            _ => None,
+        }
+    }
+}
+
+fn is_utf8(charset: &str) -> bool {
+    charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(value: &'static str) -> Option<Media> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(value));
+        Media::accepted(&headers)
+    }
+
+    #[test]
+    fn the_best_accepted_type_is_chosen() {
+        assert_eq!(Media::accepted(&HeaderMap::new()), Some(Media::Json));
+        assert_eq!(accepted("*/*"), Some(Media::Json));
+        assert_eq!(
+            accepted("application/graphql-response+json, application/json;q=0.9"),
+            Some(Media::GraphqlResponse)
+        );
+        assert_eq!(accepted("application/graphql-response+json;q=0.5, application/json"), Some(Media::Json));
+        assert_eq!(
+            accepted("application/graphql-response+json; charset=utf-8"),
+            Some(Media::GraphqlResponse)
+        );
+        assert_eq!(accepted("text/html"), None);
+        assert_eq!(accepted("application/json;q=0"), None);
+        assert_eq!(accepted("application/json; charset=latin1"), None);
+        assert_eq!(accepted("text/html, */*;q=0.1"), Some(Media::Json));
+    }
+
+    #[test]
+    fn bodies_are_json_or_multipart() {
+        let of = |value| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+            Content::of(&headers)
+        };
+        assert_eq!(of("application/json"), Some(Content::Json));
+        assert_eq!(of("application/json; charset=UTF-8"), Some(Content::Json));
+        assert_eq!(of("application/json; charset=utf-16"), None);
+        assert_eq!(of("multipart/form-data; boundary=x"), Some(Content::Multipart("x".to_owned())));
+        assert_eq!(of("multipart/form-data"), None);
+        assert_eq!(of("text/plain"), None);
+        assert_eq!(Content::of(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! Live updates. Every stream is read from rows; NATS only says that there is something to read, so that
+//! a lost or repeated signal loses and repeats nothing.
+//!
+//! A topic's rows are numbered without holes. The first who listens to a topic in this process starts its
+//! pump, which reads new rows once for all listeners into a short ring. A listener has a position and no
+//! queue: one that falls behind the ring reads from the rows, and nothing overflows.
+
+pub mod cursor;
+mod pump;
+mod ring;
+mod source;
+mod stream;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::OnceCell;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::bus::Bus;
+use crate::cache::Feeds;
+use crate::domain::Result;
+pub use crate::domain::stream::Position;
+use crate::domain::event::{conversation_subject, feed_subject, receiver_subject};
+use crate::domain::id::{ConversationId, PostId, UserId};
+use crate::store::stream::LogRow;
+use crate::store::{Store, message};
+use pump::Pump;
+use ring::Ring;
+use source::Source;
+pub use stream::{Item, stream};
+
+/// How often the counters of all topics that are listened to are compared with the rows.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How long somebody who starts to listen waits for NATS. Without it the topic is checked every
+/// [`CHECK_EVERY`].
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
+
+/// What can be listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The messages of a conversation; numbered by its change counter.
+    Conversation(ConversationId),
+    /// A user's log.
+    Receiver(UserId),
+    /// What comes into, and goes from, a user's feed.
+    Feed(UserId),
+}
+
+impl Topic {
+    /// Where NATS tells of it, behind the namespace.
+    fn subject(self) -> String {
+        match self {
+            Self::Conversation(id) => format!("event.{}", conversation_subject(id)),
+            Self::Receiver(user) => format!("event.{}", receiver_subject(user)),
+            Self::Feed(user) => feed_subject(user),
+        }
+    }
+}
+
+/// One change of a topic, in its newest state when it was read.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Message(Arc<message::Model>),
+    Logged(Arc<LogRow>),
+    Feed { post: PostId, removed: bool },
+}
+
+/// A change and the position that a reader has after it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub position: Position,
+    pub change: Change,
+}
+
+/// The next changes in order.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    pub changes: Vec<Delivery>,
+    /// Where their reader then stands: not before the last of them, and beyond it where what follows has
+    /// no row to be told, as when somebody joins a conversation.
+    pub reached: Position,
+}
+
+/// What there is behind a position.
+#[derive(Debug, Clone)]
+pub enum Found {
+    Changes(Changes),
+    /// The history from there on is gone, or another one; read the state anew and go on from here.
+    Gap(Position),
+}
+
+/// All topics that are listened to in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    topics: DashMap<Topic, Weak<TopicState>>,
+    source: Source,
+    bus: Bus,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A topic while anybody listens to it.
+struct TopicState {
+    topic: Topic,
+    hub: Weak<Inner>,
+    ring: Arc<Ring>,
+    /// Where the topic stood when the first one came; set once the pump runs.
+    started: OnceCell<()>,
+    stop: CancellationToken,
+    _stop_with_last: DropGuard,
+}
+
+impl Hub {
+    /// Starts the process-wide check. It and the pumps end when `stop` is cancelled.
+    pub fn start(store: Store, feeds: Feeds, bus: Bus, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        let source = Source::new(store, feeds);
+        let inner = Inner { topics: DashMap::new(), source, bus, tasks: tasks.clone(), stop };
+        let hub = Self(Arc::new(inner));
+        tasks.spawn(hub.clone().check_until_stopped());
+        hub
+    }
+
+    /// Begins to listen. When it returns, the topic is subscribed to and its counter was read after that.
+    pub async fn attach(&self, topic: Topic) -> Result<TopicHandle> {
+        let state = self.state(topic);
+        state.started.get_or_try_init(|| self.start_topic(&state)).await?;
+        let attached = state.ring.newest();
+        Ok(TopicHandle { state, attached })
+    }
+
+    /// The topic's state, shared by all who listen or are about to. Nothing is awaited under the map's lock.
+    fn state(&self, topic: Topic) -> Arc<TopicState> {
+        let mut entry = self.0.topics.entry(topic).or_default();
+        if let Some(state) = entry.upgrade() {
+            return state;
+        }
+        let stop = self.0.stop.child_token();
+        let state = Arc::new(TopicState {
+            topic,
+            hub: Arc::downgrade(&self.0),
+            ring: Arc::new(Ring::new()),
+            started: OnceCell::new(),
+            _stop_with_last: stop.clone().drop_guard(),
+            stop,
+        });
+        *entry = Arc::downgrade(&state);
+        drop(entry);
+        metrics::gauge!("fowergram_live_topics").increment(1);
+        state
+    }
+
+    async fn start_topic(&self, state: &TopicState) -> Result<()> {
+        let Inner { source, bus, tasks, .. } = &*self.0;
+        let pump = Pump::new(state.topic, state.ring.clone(), source.clone(), bus.clone());
+        let subscriber = pump.subscribe().await;
+        state.ring.begin(source.position(state.topic).await?);
+        let stop = state.stop.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(pump.run(subscriber)).await });
+        Ok(())
+    }
+
+    /// Compares the counters of all topics with the rows: every few seconds, and when NATS has come back.
+    async fn check_until_stopped(self) {
+        let mut reconnects = self.0.bus.reconnects();
+        let stop = self.0.stop.clone();
+        let mut nats = true;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CHECK_EVERY) => {}
+                changed = reconnects.changed(), if nats => nats = changed.is_ok(),
+            }
+            self.check().await;
+        }
+    }
+
+    async fn check(&self) {
+        let states: Vec<Arc<TopicState>> =
+            self.0.topics.iter().filter_map(|entry| entry.value().upgrade()).collect();
+        let started = |state: &&Arc<TopicState>| state.started.initialized();
+        let topics: Vec<Topic> = states.iter().filter(started).map(|state| state.topic).collect();
+        if topics.is_empty() {
+            return;
+        }
+        let positions = self.0.source.positions(&topics).await;
+        for state in states.iter().filter(started) {
+            if let Some(position) = positions.get(&state.topic) {
+                state.ring.expect(*position);
+            }
+        }
+    }
+}
+
+impl Drop for TopicState {
+    fn drop(&mut self) {
+        metrics::gauge!("fowergram_live_topics").decrement(1);
+        if let Some(hub) = self.hub.upgrade() {
+            // Not if somebody came meanwhile and has put a new state there.
+            hub.topics.remove_if(&self.topic, |_, state| state.strong_count() == 0);
+        }
+    }
+}
+
+/// Somebody who listens to a topic. The topic ends with its last handle.
+pub struct TopicHandle {
+    state: Arc<TopicState>,
+    attached: Position,
+}
+
+impl TopicHandle {
+    pub fn topic(&self) -> Topic {
+        self.state.topic
+    }
+
+    /// Where the topic stood when this handle was made.
+    pub fn attached(&self) -> Position {
+        self.attached
+    }
+
+    /// The changes behind a position: from the ring if it reaches back so far, else from the rows.
+    pub async fn changes(&self, after: Position, limit: usize) -> Result<Found> {
+        if let Some(changes) = self.state.ring.after(after, limit) {
+            return Ok(Found::Changes(changes));
+        }
+        match self.state.hub.upgrade() {
+            Some(hub) => hub.source.changes(self.topic(), after, limit).await,
+            None => Ok(Found::Changes(Changes { changes: Vec::new(), reached: after })),
+        }
+    }
+
+    /// Waits until there is something behind the position. False: the process stops.
+    pub async fn wait_beyond(&self, position: Position) -> bool {
+        let wait = self.state.ring.wait_beyond(position);
+        self.state.stop.run_until_cancelled(wait).await.is_some()
+    }
+}

@@ -1,0 +1,139 @@
+//! Where the rows behind the topics are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Change, Changes, Delivery, Found, Position, Topic};
+use crate::cache::Feeds;
+use crate::domain::Result;
+use crate::domain::feed::{FeedChange, FeedChanges};
+use crate::domain::id::slot_of;
+use crate::store::Store;
+use crate::store::stream::{self, Counter};
+
+/// Reads counters and rows: conversations and logs from their shards' primaries, feeds from Redis.
+#[derive(Clone)]
+pub struct Source {
+    store: Store,
+    feeds: Feeds,
+}
+
+impl Source {
+    pub fn new(store: Store, feeds: Feeds) -> Self {
+        Self { store, feeds }
+    }
+
+    /// Where these topics stand; one query a shard. Those that can't be read are left out.
+    pub async fn positions(&self, topics: &[Topic]) -> HashMap<Topic, Position> {
+        let mut rows: Vec<(Topic, Uuid)> = Vec::new();
+        let mut feeds = Vec::new();
+        for topic in topics {
+            match *topic {
+                Topic::Conversation(id) => rows.push((*topic, id.uuid())),
+                Topic::Receiver(user) => rows.push((*topic, user.uuid())),
+                Topic::Feed(user) => feeds.push((*topic, user)),
+            }
+        }
+        let (counters, feeds) = tokio::join!(self.counters(rows), async {
+            let asked = feeds.into_iter().map(|(topic, user)| async move {
+                Some((topic, self.feeds.position(user).await.ok()?.unwrap_or_default()))
+            });
+            futures_util::future::join_all(asked).await
+        });
+        counters.into_iter().flatten().flatten().chain(feeds.into_iter().flatten()).collect()
+    }
+
+    /// For each shard that was asked, the positions of its topics.
+    async fn counters(&self, rows: Vec<(Topic, Uuid)>) -> Vec<Result<Vec<(Topic, Position)>>> {
+        let ask = |connection, rows: Vec<(Topic, Uuid)>| async move {
+            let of_kind = |conversations: bool| {
+                let asked = rows
+                    .iter()
+                    .filter(move |(topic, _)| matches!(topic, Topic::Conversation(_)) == conversations);
+                asked.map(|(_, id)| *id).collect()
+            };
+            let found = stream::counters(&connection, of_kind(true), of_kind(false)).await?;
+            let found: HashMap<Uuid, i64> = found.into_iter().map(|Counter { id, n }| (id, n)).collect();
+            // What nobody has written to has no row, and stands at 0.
+            let position =
+                |id: &Uuid| Position { generation: 0, n: found.get(id).copied().unwrap_or_default() };
+            Ok(rows.iter().map(|(topic, id)| (*topic, position(id))).collect())
+        };
+        self.store.scatter(rows, |(_, id)| slot_of(*id), ask).await
+    }
+
+    /// Where one topic stands.
+    pub async fn position(&self, topic: Topic) -> Result<Position> {
+        let id = match topic {
+            Topic::Conversation(id) => id.uuid(),
+            Topic::Receiver(user) => user.uuid(),
+            Topic::Feed(user) => return Ok(self.feeds.position(user).await?.unwrap_or_default()),
+        };
+        let mut found = self.counters(vec![(topic, id)]).await;
+        let found = found.pop().unwrap_or_else(|| Ok(Vec::new()))?;
+        Ok(found.first().map_or(Position::default(), |(_, position)| *position))
+    }
+
+    /// The rows behind a position, or that they are not all there any more.
+    pub async fn changes(&self, topic: Topic, after: Position, limit: usize) -> Result<Found> {
+        if let Some(found) = self.rows(topic, after, limit).await? {
+            return Ok(found);
+        }
+        // Nothing is there. The counter tells why; and it is read before the rows are looked at again, so
+        // that all up to it are seen.
+        let position = self.position(topic).await?;
+        if position == after {
+            return Ok(Found::Changes(Changes { changes: Vec::new(), reached: after }));
+        }
+        if !after.is_behind(position) || after.generation != position.generation {
+            return Ok(Found::Gap(position));
+        }
+        if let Some(found) = self.rows(topic, after, limit).await? {
+            return Ok(found);
+        }
+        Ok(match topic {
+            Topic::Conversation(_) => Found::Changes(Changes { changes: Vec::new(), reached: position }),
+            Topic::Receiver(_) | Topic::Feed(_) => Found::Gap(position),
+        })
+    }
+
+    /// The rows behind a position, if there are any.
+    async fn rows(&self, topic: Topic, after: Position, limit: usize) -> Result<Option<Found>> {
+        let at = |n| Position { generation: after.generation, n };
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let changes: Vec<Delivery> = match topic {
+            Topic::Conversation(_) | Topic::Receiver(_) if after.generation != 0 => return Ok(None),
+            Topic::Conversation(id) => {
+                let read = async |connection| stream::messages_after(&connection, id, after.n, most).await;
+                let rows = self.store.read(id.slot(), read).await?;
+                let change = |row| Change::Message(Arc::new(row));
+                rows.into_iter()
+                    .map(|row| Delivery { position: at(row.change), change: change(row) })
+                    .collect()
+            }
+            Topic::Receiver(user) => {
+                let read = async |connection| stream::log_after(&connection, user, after.n, most).await;
+                let rows = self.store.read(user.slot(), read).await?;
+                if rows.first().is_some_and(|row| row.n != after.n + 1) {
+                    return Ok(Some(Found::Gap(self.position(topic).await?)));
+                }
+                let change = |row| Change::Logged(Arc::new(row));
+                rows.into_iter().map(|row| Delivery { position: at(row.n), change: change(row) }).collect()
+            }
+            Topic::Feed(user) => match self.feeds.changes(user, after, limit).await? {
+                FeedChanges::Gap(position) => return Ok(Some(Found::Gap(position))),
+                FeedChanges::Changes(changes) => changes
+                    .into_iter()
+                    .map(|FeedChange { n, post, removed }| Delivery {
+                        position: at(n),
+                        change: Change::Feed { post, removed },
+                    })
+                    .collect(),
+            },
+        };
+        let reached = changes.last().map(|last| last.position);
+        Ok(reached.map(|reached| Found::Changes(Changes { changes, reached })))
+    }
+}

@@ -1,0 +1,136 @@
+//! Messages. A message's `seq` is its number in its conversation; `change` is the conversation's counter
+//! when the row was last written, by which streams are read.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseConnection, IntoActiveModel};
+use time::OffsetDateTime;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
+use crate::domain::page::Page;
+
+/// A message's row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "messages")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub conversation_id: Uuid,
+    pub seq: i32,
+    pub sent_change: i64,
+    pub change: i64,
+    pub sender_id: Uuid,
+    pub idempotency_key: Option<String>,
+    pub text: Option<String>,
+    pub media_ids: Vec<Uuid>,
+    pub shared_post_id: Option<Uuid>,
+    pub reply_to_id: Option<Uuid>,
+    pub created_at: OffsetDateTime,
+    pub edited_at: Option<OffsetDateTime>,
+    pub deleted_at: Option<OffsetDateTime>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub fn id(&self) -> MessageId {
+        MessageId::from_row(self.id)
+    }
+
+    pub fn conversation(&self) -> ConversationId {
+        ConversationId::from_row(self.conversation_id)
+    }
+
+    pub fn sender(&self) -> UserId {
+        UserId::from_row(self.sender_id)
+    }
+
+    pub fn media(&self) -> impl Iterator<Item = MediaId> {
+        self.media_ids.iter().copied().map(MediaId::from_row)
+    }
+
+    pub fn shared_post(&self) -> Option<PostId> {
+        self.shared_post_id.map(PostId::from_row)
+    }
+
+    pub fn reply_to(&self) -> Option<MessageId> {
+        self.reply_to_id.map(MessageId::from_row)
+    }
+}
+
+/// Messages by id.
+pub struct ById;
+
+impl Batch for ById {
+    type Key = MessageId;
+    type Row = Model;
+
+    fn slot(key: &MessageId) -> Slot {
+        key.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<MessageId>) -> Result<Vec<(MessageId, Model)>> {
+        let ids: Vec<Uuid> = keys.into_iter().map(MessageId::uuid).collect();
+        let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(connection).await.map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
+    }
+}
+
+/// Asks for the last message of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LastMessage(pub ConversationId);
+
+impl Batch for LastMessage {
+    type Key = Self;
+    type Row = Model;
+
+    fn slot(key: &Self) -> Slot {
+        key.0.slot()
+    }
+
+    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
+        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
+            select * from messages where conversation_id = asked.id order by seq desc limit 1) m";
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
+        let rows = Entity::find()
+            .from_raw_sql(sql_with(sql, [ids.into()]))
+            .all(connection)
+            .await
+            .map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (Self(row.conversation()), row)).collect())
+    }
+}
+
+pub async fn insert(tx: &Tx, message: Model) -> Result<()> {
+    Entity::insert(message.into_active_model())
+        .exec_without_returning(tx.connection())
+        .await
+        .map_err(failure)?;
+    Ok(())
+}
+
+/// A message, as the transaction sees it.
+pub async fn find(tx: &Tx, id: MessageId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid()).one(tx.connection()).await.map_err(failure)
+}
+
+/// A page of a conversation's messages by their number; from the end in the opposite order.
+pub async fn page(connection: &DatabaseConnection, id: ConversationId, page: &Page) -> Result<Vec<Model>> {
+    let sql = if page.from_end {
+        "select * from messages where conversation_id = $1 and seq > $2 and seq < $3
+            order by seq desc limit $4"
+    } else {
+        "select * from messages where conversation_id = $1 and seq > $2 and seq < $3
+            order by seq limit $4"
+    };
+    let after = page.after.map_or(0, |place| place.at);
+    let before = page.before.map_or(i64::MAX, |place| place.at);
+    let values = [id.uuid().into(), after.into(), before.into(), page.limit().into()];
+    Entity::find().from_raw_sql(sql_with(sql, values)).all(connection).await.map_err(failure)
+}

@@ -1,0 +1,118 @@
+//! Log lines: one JSON object a line, or text for people.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::current_request;
+use crate::config::{LogConfig, LogFormat};
+use crate::domain::Clock;
+
+/// Starts logging to standard error. Fails where the filter can't be read or logging has started.
+pub fn init(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
+    let colours = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let started = match config.log_format {
+        LogFormat::Json => builder.event_format(Json).try_init(),
+        LogFormat::Text => builder.event_format(Text(Format::default().without_time().compact())).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging can't start: {error}"))
+}
+
+fn now() -> String {
+    Clock::system().now().format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}
+
+/// Written by hand, so that the request's id is looked up only when a line is written.
+struct Json;
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Line(Map::new());
+        line.set("time", now());
+        line.set("level", event.metadata().level().as_str());
+        line.set("target", event.metadata().target());
+        event.record(&mut line);
+        if !line.0.contains_key("request_id")
+            && let Some(id) = current_request()
+        {
+            line.set("request_id", id.as_str());
+        }
+        writeln!(writer, "{}", Value::Object(line.0))
+    }
+}
+
+struct Line(Map<String, Value>);
+
+impl Line {
+    fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field.name(), format!("{value:?}"));
+    }
+}
+
+/// The usual compact line, after the time and the request's id.
+struct Text<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Text<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{} ", now())?;
+        if let Some(id) = current_request() {
+            write!(writer, "[{id}] ")?;
+        }
+        self.0.format_event(context, writer, event)
+    }
+}

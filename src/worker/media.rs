@@ -1,0 +1,71 @@
+//! From an uploaded file to an image that may be shown.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::image::{self, Limits, Processed};
+use crate::config::MediaConfig;
+use crate::domain::id::MediaId;
+use crate::domain::media::{ImageType, State};
+use crate::domain::{Domain, Error, Result};
+use crate::store::media::Measured;
+
+/// Works on so many images at once and no more: each takes up to 12 bytes a pixel.
+#[derive(Clone)]
+pub struct Studio {
+    places: Arc<Semaphore>,
+    limits: Limits,
+}
+
+impl Studio {
+    pub fn new(config: &MediaConfig) -> Self {
+        Self { places: Arc::new(Semaphore::new(config.image_workers)), limits: Limits::from(config) }
+    }
+
+    /// Works on one upload. Repeats and restarts do no harm: the objects have fixed names, and the row
+    /// turns ready once.
+    pub async fn work(&self, domain: &Domain, id: MediaId) -> Result<()> {
+        let Some(row) = domain.tables.media.get(id).await? else { return Ok(()) };
+        match State::from_row(row.state) {
+            State::Processing => {}
+            // Whoever was here before stopped between the row and the object, or has done it all.
+            State::Ready | State::Failed => return domain.delete_original(id).await,
+            State::AwaitingUpload => return Ok(()),
+        }
+        let done = async {
+            let place = self.places.clone().acquire_owned().await.map_err(Error::internal)?;
+            let file = domain.uploaded_file(&row).await?;
+            let declared = ImageType::parse(&row.content_type)?;
+            let limits = self.limits;
+            let worked = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                image::process(&file, declared, &limits)
+            });
+            // A decoder that panics has met a file that nobody should see.
+            worked.await.unwrap_or_else(|_| Err(Error::MediaRejected("it can't be read".into())))
+        };
+        match done.await {
+            Ok(processed) => keep(domain, id, processed).await,
+            Err(Error::MediaRejected(reason)) => {
+                metrics::counter!("fowergram_media_rejected_total").increment(1);
+                domain.reject_media(id, &reason).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn keep(domain: &Domain, id: MediaId, processed: Processed) -> Result<()> {
+    for variant in processed.variants {
+        domain.put_variant(id, variant.width, variant.bytes).await?;
+    }
+    let side = |pixels: u32| i32::try_from(pixels).map_err(Error::internal);
+    let measured = Measured {
+        width: side(processed.width)?,
+        height: side(processed.height)?,
+        blurhash: processed.blurhash,
+    };
+    metrics::counter!("fowergram_media_processed_total").increment(1);
+    domain.finish_media(id, &measured).await
+}

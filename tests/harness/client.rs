@@ -1,0 +1,235 @@
+//! A frontend: GraphQL over HTTP and over a WebSocket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fowergram::domain::id::UserId;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// Nothing that a test waits for takes so long, unless it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everybody's password in tests.
+pub const PASSWORD: &str = "olive harbour lantern 42";
+
+/// An API process as somebody, or a stranger, uses it.
+#[derive(Clone)]
+pub struct Client {
+    pub address: SocketAddr,
+    pub http: reqwest::Client,
+    pub token: Option<String>,
+}
+
+/// Somebody who has signed up.
+#[derive(Clone)]
+pub struct Person {
+    pub client: Client,
+    pub id: String,
+    pub username: String,
+    pub refresh_token: String,
+}
+
+impl Person {
+    pub fn user_id(&self) -> UserId {
+        UserId::parse("id", &self.id).expect("a user's id")
+    }
+
+    /// The same person at another API process.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { client: Client { address, ..self.client.clone() }, ..self.clone() }
+    }
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        Self { address, http, token: None }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/graphql", self.address)
+    }
+
+    /// The whole response: `data`, `errors`.
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        let mut request =
+            self.http.post(self.url()).json(&json!({ "query": query, "variables": variables }));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.expect("an answer").json().await.expect("JSON")
+    }
+
+    /// The data of a request that must succeed.
+    pub async fn data(&self, query: &str, variables: Value) -> Value {
+        let mut answer = self.ask(query, variables).await;
+        assert!(answer["errors"].is_null(), "{query}: {}", answer["errors"]);
+        answer["data"].take()
+    }
+
+    /// The code of the first error of a request that must fail.
+    pub async fn code(&self, query: &str, variables: Value) -> String {
+        let answer = self.ask(query, variables).await;
+        code(&answer).unwrap_or_else(|| panic!("{query} succeeded: {answer}"))
+    }
+
+    pub async fn sign_up(&self, username: &str) -> Person {
+        let input = json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD });
+        let data = self
+            .data(
+                "mutation ($input: SignUpInput!) { signUp(input: $input) {
+                    accessToken refreshToken viewer { user { id username } } } }",
+                json!({ "input": input }),
+            )
+            .await;
+        let payload = &data["signUp"];
+        Person {
+            client: Self { token: Some(text(&payload["accessToken"])), ..self.clone() },
+            id: text(&payload["viewer"]["user"]["id"]),
+            username: text(&payload["viewer"]["user"]["username"]),
+            refresh_token: text(&payload["refreshToken"]),
+        }
+    }
+
+    /// Uploads a picture through the API and waits until it can be shown; its id.
+    pub async fn ready_media(&self, jpeg: Vec<u8>) -> String {
+        let id = self.upload(jpeg).await;
+        self.until_ready(&id).await;
+        id
+    }
+
+    /// Uploads a file as a GraphQL multipart request; the media's id.
+    pub async fn upload(&self, jpeg: Vec<u8>) -> String {
+        let operations = json!({
+            "query": "mutation ($file: Upload!) { uploadMedia(file: $file) { media { id } } }",
+            "variables": { "file": null },
+        });
+        let file = reqwest::multipart::Part::bytes(jpeg).file_name("a.jpg").mime_str("image/jpeg");
+        let form = reqwest::multipart::Form::new()
+            .text("operations", operations.to_string())
+            .text("map", json!({ "0": ["variables.file"] }).to_string())
+            .part("0", file.expect("a media type"));
+        let request = self.http.post(self.url()).header("GraphQL-Require-Preflight", "1").multipart(form);
+        let request = request.bearer_auth(self.token.as_deref().unwrap_or_default());
+        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        assert!(answer["errors"].is_null(), "{answer}");
+        text(&answer["data"]["uploadMedia"]["media"]["id"])
+    }
+
+    pub async fn until_ready(&self, media: &str) {
+        super::eventually("the image is ready", async || {
+            let data =
+                self.data("query ($id: ID!) { node(id: $id) { ... on Media { state } } }", json!({ "id": media })).await;
+            assert_ne!(data["node"]["state"], "FAILED");
+            (data["node"]["state"] == "READY").then_some(())
+        })
+        .await;
+    }
+
+    /// Posts a picture; the post's id.
+    pub async fn post(&self, caption: &str) -> String {
+        let media = self.ready_media(picture(64, 48)).await;
+        let input = json!({ "idempotencyKey": media, "mediaIds": [media], "caption": caption });
+        let data = self
+            .data(
+                "mutation ($input: CreatePostInput!) { createPost(input: $input) { post { id } } }",
+                json!({ "input": input }),
+            )
+            .await;
+        text(&data["createPost"]["post"]["id"])
+    }
+
+    /// Opens a socket and is let in.
+    pub async fn socket(&self) -> Socket {
+        let mut request =
+            format!("ws://{}/graphql/ws", self.address).into_client_request().expect("an address");
+        let protocol = "graphql-transport-ws".parse().expect("a header");
+        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
+        let mut socket = Socket { stream, next: 0 };
+        let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        socket.send(json!({ "type": "connection_init", "payload": { "authorization": authorization } })).await;
+        let answer = socket.receive().await.expect("an answer");
+        assert_eq!(answer["type"], "connection_ack", "{answer}");
+        socket
+    }
+}
+
+/// An open socket that was let in.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next: u32,
+}
+
+impl Socket {
+    pub async fn send(&mut self, message: Value) {
+        self.stream.send(Message::text(message.to_string())).await.expect("the socket is open");
+    }
+
+    /// Begins a subscription; its id.
+    pub async fn subscribe(&mut self, query: &str, variables: Value) -> String {
+        self.next += 1;
+        let id = self.next.to_string();
+        let payload = json!({ "query": query, "variables": variables });
+        self.send(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
+        id
+    }
+
+    /// The next message that is not a ping; the code with which the socket was closed instead.
+    pub async fn receive(&mut self) -> Result<Value, u16> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a message comes");
+            match message {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).expect("JSON");
+                    if message["type"] == "ping" {
+                        self.send(json!({ "type": "pong" })).await;
+                    } else {
+                        return Ok(message);
+                    }
+                }
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// The data of the next event of any subscription, which must be free of errors.
+    pub async fn event(&mut self) -> Value {
+        let mut message = self.receive().await.expect("the socket is open");
+        assert_eq!(message["type"], "next", "{message}");
+        assert!(message["payload"]["errors"].is_null(), "{message}");
+        message["payload"]["data"].take()
+    }
+
+    /// Cuts the connection without a word.
+    pub fn cut(self) {
+        drop(self.stream);
+    }
+}
+
+/// The code of the first error of a response.
+pub fn code(answer: &Value) -> Option<String> {
+    answer["errors"][0]["extensions"]["code"].as_str().map(str::to_owned)
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+}
+
+/// A JPEG of this size.
+pub fn picture(width: u32, height: u32) -> Vec<u8> {
+    let image = image::RgbImage::from_fn(width, height, |x, y| {
+        let shade = |value: u32| u8::try_from(value % 256).unwrap_or_default();
+        image::Rgb([shade(x * 3), shade(y * 5), shade(x + y)])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Jpeg).expect("encodes");
+    bytes.into_inner()
+}
