@@ -106,11 +106,12 @@ async fn run() -> anyhow::Result<()> {
         () = &mut interrupted => anyhow::bail!("interrupted"),
     };
     let outcome = tokio::select! {
-        outcome = measure(&mut stack, &options) => outcome,
-        () = interrupted => Err(anyhow::anyhow!("interrupted")),
+        outcome = measure(&mut stack, &options) => outcome.map(Some),
+        () = interrupted => Ok(None),
     };
-    stack.stop(outcome.is_ok()).await?;
-    publish(&options, &outcome?)
+    stack.stop(outcome.is_err()).await?;
+    let report = outcome?.context("interrupted")?;
+    publish(&options, &report)
 }
 
 fn program(options: &Options) -> anyhow::Result<PathBuf> {

@@ -37,12 +37,21 @@ impl Stack {
         let servers = Servers::start(&plan, |line| eprintln!("{line}")).await?;
         let env = environment(&servers, &dir)?;
         let stack = Self { servers, program, dir, env, apis: Vec::new(), worker: None };
-        for postgres in stack.servers.postgres() {
+        match stack.prepare().await {
+            Ok(()) => Ok(stack),
+            Err(error) => {
+                stack.stop(true).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare(&self) -> anyhow::Result<()> {
+        for postgres in self.servers.postgres() {
             postgres.create_database(DATABASE).await?;
         }
-        stack.servers.storage().create_bucket(BUCKET)?;
-        stack.run(&["migrate", "up"]).await?;
-        Ok(stack)
+        self.servers.storage().create_bucket(BUCKET)?;
+        self.run(&["migrate", "up"]).await
     }
 
     /// Runs a command of the program to its end.
@@ -121,8 +130,8 @@ impl Stack {
         &self.dir
     }
 
-    /// Stops all and removes the folder; after a failure the logs are kept.
-    pub async fn stop(self, succeeded: bool) -> anyhow::Result<()> {
+    /// Stops all and removes the folder, but for the logs, if they are to be kept.
+    pub async fn stop(self, keep_logs: bool) -> anyhow::Result<()> {
         for process in self.apis.iter().chain(&self.worker) {
             process.child.stop().await;
         }
@@ -132,17 +141,12 @@ impl Stack {
         if data.is_symlink() {
             std::fs::remove_dir_all(data.canonicalize()?)?;
         }
-        if succeeded {
-            return Ok(std::fs::remove_dir_all(&self.dir)?);
+        if keep_logs {
+            let logs = self.dir.with_extension("logs");
+            std::fs::rename(self.dir.join("logs"), &logs)?;
+            eprintln!("the logs are in {}", logs.display());
         }
-        for entry in std::fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if path.is_dir() && !path.is_symlink() && !path.ends_with("logs") {
-                std::fs::remove_dir_all(path)?;
-            }
-        }
-        eprintln!("the logs are in {}", self.dir.join("logs").display());
-        Ok(())
+        Ok(std::fs::remove_dir_all(&self.dir)?)
     }
 }
 
