@@ -15,8 +15,8 @@ use crate::blob::Blob;
 use crate::bus::Bus;
 use crate::cache::Feeds;
 use crate::config::Config;
-use crate::domain::account::Viewer;
-use crate::domain::session::{Accounts, watch_revocations};
+use crate::domain::account::{Accounts, Viewer};
+use crate::domain::session::revocation::watch_revocations;
 use crate::domain::{Clock, Domain, Error, Result};
 use crate::graphql::context::RequestContext;
 use crate::graphql::engine::Engine;
@@ -74,7 +74,7 @@ impl App {
         config.check()?;
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (committed, commits) = mpsc::channel(COMMITTED);
-        let accounts = Accounts::new(&config.accounts, clock.clone())?;
+        let accounts = Accounts::new(&config.accounts, clock.clone(), config.shards.shards.len())?;
         let store = Store::open(&config.shards, clock.clone(), committed).await?;
         let bus = Bus::connect(&config.services).await?;
         let domain = Domain {
@@ -138,7 +138,7 @@ impl App {
 
     /// The keys that verify access tokens, as a JSON Web Key Set.
     pub fn jwks(&self) -> serde_json::Value {
-        self.0.domain.accounts.jwks()
+        self.0.domain.accounts.tokens.jwks().clone()
     }
 
     /// Asks every part whether it is there, side by side.

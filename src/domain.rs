@@ -4,6 +4,7 @@
 //! Each noun's file adds its rules to [`Domain`].
 
 pub mod account;
+pub mod claim;
 pub mod clock;
 pub mod comment;
 pub mod conversation;
@@ -11,16 +12,21 @@ pub mod error;
 pub mod event;
 pub mod feed;
 pub mod follow;
+pub mod hashtag;
 pub mod id;
 pub mod idempotency;
 pub mod media;
 pub mod mention;
+pub mod notification;
 pub mod page;
+pub mod password;
+pub mod patch;
 pub mod policy;
 pub mod post;
+pub mod session;
 pub mod stream;
-pub mod page;
 pub mod text;
+pub mod token;
 pub mod upload;
 
 use std::sync::Arc;
@@ -42,6 +48,7 @@ pub struct Domain {
     pub feeds: Feeds,
     pub blob: Blob,
     pub bus: Bus,
+    pub accounts: Arc<account::Accounts>,
     pub limits: MediaConfig,
     pub clock: Clock,
 }

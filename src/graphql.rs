@@ -2,6 +2,7 @@
 //! No rule and no query is written here.
 
 pub mod account;
+pub mod code;
 pub mod comment;
 pub mod context;
 pub mod conversation;
@@ -10,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod feed;
 pub mod follow;
+pub mod hashtag;
 pub mod limits;
 pub mod loader;
 pub mod media;
@@ -19,6 +21,7 @@ pub mod page;
 pub mod post;
 pub mod request;
 pub mod scalar;
+pub mod session;
 pub mod subscription;
 pub mod types;
 pub mod user;
@@ -30,15 +33,15 @@ mod fixture;
 
 use async_graphql::{MergedObject, Schema};
 
-pub use subscription::Subscription;
+pub use subscription::SubscriptionRoot as Subscription;
 
 #[derive(Default, MergedObject)]
 pub struct Query(
-    viewer::ViewerQuery,
+    account::AccountQuery,
     node::NodeQuery,
-    user::UserQuery,
     post::PostQuery,
     comment::CommentQuery,
+    hashtag::HashtagQuery,
     conversation::ConversationQuery,
 );
 
@@ -57,13 +60,3 @@ pub struct Mutation(
 pub fn sdl() -> String {
     Schema::build(Query::default(), Mutation::default(), Subscription).finish().sdl()
 }
-pub mod code;
-pub mod context;
-pub mod conversation;
-pub mod loader;
-pub mod notification;
-pub mod page;
-pub mod post;
-pub mod scalar;
-pub mod subscription;
-pub mod user;

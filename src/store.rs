@@ -2,17 +2,22 @@
 //!
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
+pub mod claim;
 pub mod coalesce;
 pub mod comment;
-pub mod edge;
 pub mod conversation;
+pub mod edge;
+pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;
 pub mod map;
 pub mod media;
 pub mod message;
 pub mod migrate;
+pub mod notification;
+pub mod outbox;
 pub mod post;
+pub mod session;
 pub mod shard;
 pub mod stream;
 mod tx;
@@ -243,6 +248,7 @@ impl<B: Batch> Rows<B> {
 
 /// The tables that are read by key.
 pub struct Tables {
+    pub sessions: Rows<session::ById>,
     pub users: Rows<user::ById>,
     pub posts: Rows<post::ById>,
     pub media: Rows<media::ById>,
@@ -255,12 +261,16 @@ pub struct Tables {
     pub messages: Rows<message::ById>,
     pub last_messages: Rows<message::LastMessage>,
     pub inbox: Rows<inbox::Entry>,
+    pub notifications: Rows<notification::ById>,
+    pub notification_actors: Rows<notification::FirstActors>,
+    pub unread_counts: Rows<notification::UnreadCount>,
 }
 
 impl Tables {
     pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
         Self {
             users: Rows::new(store, tasks),
+            sessions: Rows::new(store, tasks),
             posts: Rows::new(store, tasks),
             media: Rows::new(store, tasks),
             comments: Rows::new(store, tasks),
@@ -272,6 +282,9 @@ impl Tables {
             messages: Rows::new(store, tasks),
             last_messages: Rows::new(store, tasks),
             inbox: Rows::new(store, tasks),
+            notifications: Rows::new(store, tasks),
+            notification_actors: Rows::new(store, tasks),
+            unread_counts: Rows::new(store, tasks),
         }
     }
 }

@@ -1,4 +1,125 @@
-//! Work behind the requests.
+//! What happens after the answer: the relay, the effects of events, and periodic jobs.
 
+pub mod consumer;
+pub mod dead;
 pub mod image;
+pub mod jobs;
 pub mod media;
+pub mod reconcile;
+pub mod relay;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::MediaConfig;
+use crate::domain::event::Event;
+use crate::domain::{Domain, Result, notification};
+use consumer::Effect;
+use media::Studio;
+
+/// What follows from events, one entry each.
+fn effects(studio: &Studio) -> Vec<Effect> {
+    let feed = |event: &Event| matches!(event, Event::PostCreated { .. } | Event::PostDeleted { .. });
+    let mirror = |event: &Event| matches!(event, Event::PostLiked { .. } | Event::UserFollowed { .. });
+    let inbox = |event: &Event| matches!(event, Event::ConversationChanged { sent: Some(_), .. });
+    let uploaded = |event: &Event| matches!(event, Event::MediaUploaded { .. });
+    let deleted = |event: &Event| matches!(event, Event::PostDeleted { .. });
+    let places = studio.places();
+    let studio = studio.clone();
+    vec![
+        Effect::new("feed", feed, |domain, _, event| async move {
+            match event {
+                Event::PostCreated { post, author, .. } => domain.fan_out(author, post).await,
+                Event::PostDeleted { post, author, .. } => domain.withdraw(author, post).await,
+                _ => Ok(()),
+            }
+        })
+        .only("post.>"),
+        Effect::new("hashtag", crate::domain::hashtag::concerns, |domain, _, event| async move {
+            domain.index_hashtags(&event).await
+        })
+        .only("post.>"),
+        Effect::new("inbox", inbox, |domain, _, event| async move {
+            match event {
+                Event::ConversationChanged { conversation, sent: Some(sent), .. } => {
+                    domain.deliver_to_inboxes(conversation, &sent).await
+                }
+                _ => Ok(()),
+            }
+        })
+        .only("conversation.>"),
+        Effect::new("media", uploaded, move |domain, _, event| {
+            let studio = studio.clone();
+            async move {
+                match event {
+                    Event::MediaUploaded { media } => studio.work(&domain, media).await,
+                    _ => Ok(()),
+                }
+            }
+        })
+        .only("media.>")
+        .at_once(places),
+        Effect::new("mirror", mirror, |domain, _, event| async move {
+            match event {
+                Event::PostLiked { post, user, active, version, .. } => {
+                    domain.mirror_like(post, user, active, version).await
+                }
+                Event::UserFollowed { user, follower, active, version } => {
+                    domain.mirror_follow(user, follower, active, version).await
+                }
+                _ => Ok(()),
+            }
+        }),
+        Effect::new("notification", notification::concerns, |domain, id, event| async move {
+            domain.notify(id, &event).await
+        }),
+        Effect::new("purge", deleted, |domain, _, event| async move {
+            match event {
+                Event::PostDeleted { post, .. } => domain.purge_post(post).await,
+                _ => Ok(()),
+            }
+        })
+        .only("post.deleted"),
+    ]
+}
+
+/// Starts the worker's parts; they end after `stopping`. The relay is not among them: it runs in every
+/// process, for its own commits.
+pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stopping: &CancellationToken) {
+    tasks.spawn(domain.bus.clone().keep_streams(stopping.clone()));
+    for effect in effects(&Studio::new(config)) {
+        tasks.spawn(consumer::run(effect, domain.clone(), domain.bus.clone(), stopping.clone()));
+    }
+    // A loop for each shard, so that one that is down keeps no other waiting.
+    for shard in 0..domain.store.shards().len() {
+        let sweep = move |domain: Domain, stopping: CancellationToken| -> BoxFuture<'static, Result<()>> {
+            Box::pin(async move { relay::sweep(&domain.store, &domain.bus, shard, &stopping).await })
+        };
+        schedule(tasks, domain, stopping, ("outbox", Duration::from_secs(1)), sweep);
+        let collect = move |domain: Domain, _| -> BoxFuture<'static, Result<()>> {
+            Box::pin(async move { domain.collect_media(shard).await.map(|_| ()) })
+        };
+        schedule(tasks, domain, stopping, ("media", Duration::from_mins(1)), collect);
+    }
+    tasks.spawn(reconcile::run(domain.clone(), stopping.clone()));
+    let purge =
+        |domain: Domain, _| -> BoxFuture<'static, Result<()>> { Box::pin(async move { jobs::purge(&domain.store).await }) };
+    schedule(tasks, domain, stopping, ("purge", Duration::from_mins(5)), purge);
+}
+
+fn schedule<F>(
+    tasks: &TaskTracker,
+    domain: &Domain,
+    stopping: &CancellationToken,
+    (name, period): (&'static str, Duration),
+    work: F,
+) where
+    F: Fn(Domain, CancellationToken) -> BoxFuture<'static, Result<()>> + Send + Sync + 'static,
+{
+    let (domain, stop) = (domain.clone(), stopping.clone());
+    let work = move || work(domain.clone(), stop.clone());
+    tasks.spawn(jobs::every(period, name, stopping.clone(), work));
+}

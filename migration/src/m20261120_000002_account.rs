@@ -21,6 +21,7 @@ create table users (
     name_fence integer not null default 0,
     created_at timestamptz not null
 );
+create index users_aborted on users (created_at) where state = 9;
 
 create table credentials (
     user_id uuid primary key references users,
@@ -30,6 +31,8 @@ create table credentials (
 create table sessions (
     id uuid primary key,
     user_id uuid not null references users,
+    -- Tells a token that this session once had from one that somebody made up.
+    family_key bytea not null,
     token_hash bytea not null,
     previous_hash bytea,
     rotation_salt bytea,
@@ -53,6 +56,7 @@ create table claims (
     state smallint not null,
     -- The user's fence when a change of name began; null for a sign-up.
     fence integer,
+    -- Every change of the claim sets another time, so that it also tells whether it is still the same.
     expires_at timestamptz not null,
     primary key (slot, kind, name)
 );

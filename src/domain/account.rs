@@ -1,8 +1,26 @@
 //! Accounts: who somebody is, and in which state.
 
-use time::OffsetDateTime;
+mod profile;
+mod sign_up;
 
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use time::{Duration, OffsetDateTime};
+
+pub use profile::ProfileChange;
+pub use sign_up::{Draft, HeldNames, NewAccount};
+
+use super::claim::Name;
 use super::id::{SessionId, UserId};
+use super::password::Hasher;
+use super::session::revocation::Revocations;
+use super::session::{Origin, SignedIn};
+use super::text::{Email, Username};
+use super::token::Tokens;
+use super::{Clock, Domain, Error, Result, policy};
+use crate::config::AccountConfig;
+use crate::store::{session, user};
 
 /// The signed-in caller of a request, from a verified access token.
 #[derive(Debug, Clone)]
@@ -21,6 +39,13 @@ pub enum Role {
     Admin = 2,
 }
 
+impl Role {
+    /// The role with the stored number; one that a newer version wrote may do nothing here.
+    pub fn of(number: i16) -> Self {
+        [Self::Moderator, Self::Admin].into_iter().find(|role| *role as i16 == number).unwrap_or(Self::User)
+    }
+}
+
 /// The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i16)]
@@ -31,4 +56,112 @@ pub enum AccountState {
     PendingDeletion = 3,
     /// Never an account: the reconciler's mark that a stalled sign-up can't come true any more.
     Aborted = 9,
+}
+
+impl AccountState {
+    /// The state with the stored number; one that a newer version wrote is not in use here.
+    pub fn of(number: i16) -> Self {
+        [Self::Active, Self::Deactivated, Self::PendingDeletion, Self::Aborted]
+            .into_iter()
+            .find(|state| *state as i16 == number)
+            .unwrap_or(Self::Suspended)
+    }
+}
+
+/// What the rules about accounts work with, one for a process.
+pub struct Accounts {
+    pub hasher: Hasher,
+    pub tokens: Tokens,
+    pub revocations: Revocations,
+    /// How long a session lasts without use.
+    pub session_lifetime: Duration,
+}
+
+impl Accounts {
+    /// Reads the signing key; an error is one line that names the setting. `shards` is how many there are.
+    pub fn new(config: &AccountConfig, clock: Clock, shards: usize) -> anyhow::Result<Self> {
+        let tokens = Tokens::open(&config.token_key_file, config.access_token_seconds, clock)?;
+        Ok(Self {
+            hasher: Hasher::new(config.password_hashers),
+            revocations: Revocations::new(tokens.lifetime_ms(), shards),
+            tokens,
+            session_lifetime: Duration::days(i64::from(config.session_days)),
+        })
+    }
+}
+
+impl Domain {
+    /// Signs in by username or e-mail address. `InvalidCredentials` tells not which of the two is wrong,
+    /// neither by its text nor by its time.
+    pub async fn sign_in(&self, login: &str, password: SecretString, origin: &Origin) -> Result<SignedIn> {
+        let name = login_name(login);
+        let found = match &name {
+            Some(name) => self.named(name).await?,
+            None => None,
+        };
+        let hash = match &found {
+            Some(user) => {
+                let id = user.id();
+                self.store
+                    .read(id.slot(), async |connection| user::password_hash(&connection, id).await)
+                    .await?
+            }
+            None => None,
+        };
+        let correct = self.accounts.hasher.verify(password, hash).await?;
+        let Some(found) = found.filter(|_| correct) else { return Err(Error::InvalidCredentials) };
+        let id = found.id();
+        let opening = self.open_session(id, origin)?;
+        let row = &opening.row;
+        let user = self
+            .store
+            .tx(id.slot(), |tx| async move {
+                // Locked, so that a suspension that ends all sessions does not miss this one.
+                let user = user::lock(&tx, id).await?.ok_or(Error::InvalidCredentials)?;
+                if AccountState::of(user.state) == AccountState::Suspended {
+                    return Err(Error::AccountSuspended);
+                }
+                session::remove_lapsed(&tx, id, row.created_at).await?;
+                session::insert(&tx, row.clone()).await?;
+                Ok(user)
+            })
+            .await?;
+        self.signed_in(Arc::new(user), &opening.token)
+    }
+
+    /// The viewer's own row.
+    pub async fn viewer_account(&self, viewer: &Viewer) -> Result<Arc<user::Model>> {
+        self.tables.users.get(viewer.user).await?.ok_or(Error::Unauthenticated)
+    }
+
+    /// The user with this id, if there is one whom the viewer may see.
+    pub async fn user_by_id(&self, viewer: Option<&Viewer>, id: UserId) -> Result<Option<Arc<user::Model>>> {
+        let user = self.tables.users.get(id).await?;
+        Ok(user.filter(|user| policy::sees_user(viewer, user)))
+    }
+
+    /// The user with this name, if there is one whom the viewer may see. A text that can't be a name is
+    /// nobody's.
+    pub async fn user_by_name(
+        &self,
+        viewer: Option<&Viewer>,
+        username: &str,
+    ) -> Result<Option<Arc<user::Model>>> {
+        let Ok(username) = Username::parse("username", username) else { return Ok(None) };
+        let user = self.named(&Name::username(&username)).await?;
+        Ok(user.filter(|user| policy::sees_user(viewer, user)))
+    }
+
+    /// Whether the viewer, or a stranger, could take this name now.
+    pub async fn is_username_available(&self, viewer: Option<&Viewer>, username: &str) -> Result<bool> {
+        let username = Username::parse("username", username)?;
+        self.is_free(&Name::username(&username), viewer.map(|viewer| viewer.user)).await
+    }
+}
+
+fn login_name(login: &str) -> Option<Name> {
+    if login.contains('@') {
+        return Email::parse("input.login", login).ok().map(|email| Name::email(&email));
+    }
+    Username::parse("input.login", login.trim()).ok().map(|username| Name::username(&username))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::account::Viewer;
 use super::event::Event;
-use super::id::{CommentId, PostId, UserId};
+use super::id::{CommentId, PostId};
 use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
 use super::policy::{ContactPolicy, VisiblePost};

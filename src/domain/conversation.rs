@@ -324,8 +324,7 @@ async fn write(
         deleted_at: None,
     };
     message::insert(tx, row).await?;
-    let at = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
-    let sent = Some(Sent { seq: counted.seq, sender, members, at });
+    let sent = Some(Sent { seq: counted.seq, sender, members, at: super::clock::to_millis(now) });
     tx.emit(&Event::ConversationChanged { conversation, change: counted.change, sent })
 }
 

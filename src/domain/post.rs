@@ -1,14 +1,16 @@
 //! Posts and the likes on them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::account::Viewer;
 use super::event::Event;
 use super::id::{MediaId, PostId, UserId};
 use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
-use super::policy::{ContactPolicy, VisiblePost};
+use super::policy::{self, ContactPolicy, VisiblePost};
 use super::{Domain, Error, Result, text};
 use crate::store::edge::{self, Table};
 use crate::store::idempotency::{self, Record};
@@ -131,12 +133,15 @@ impl Domain {
                 }
                 post.likes_disabled = change.likes_disabled.unwrap_or(post.likes_disabled);
                 post.sensitive = change.sensitive.unwrap_or(post.sensitive);
-                post.edited_at = Some(tx.clock().now());
+                // Later than the edit before, whatever this process's clock says: it is the event's version.
+                let earliest = post.edited_at.unwrap_or(post.created_at) + Duration::milliseconds(1);
+                let edited_at = tx.clock().now().max(earliest);
+                post.edited_at = Some(edited_at);
                 post::update(&tx, &post).await?;
                 tx.emit(&Event::PostUpdated {
                     post: id,
                     author: viewer.user,
-                    version: tx.clock().unix_millis(),
+                    version: super::clock::to_millis(edited_at),
                     hashtags_removed: without(&old_tags, &post.hashtags),
                     hashtags_added: without(&post.hashtags, &old_tags),
                     mentions_added: without(&post.mention_ids, &old_mentions)
@@ -216,8 +221,9 @@ impl Domain {
                 post::of_author(&connection, author, before, limit).await
             })
             .await?;
-        let visible = posts.into_iter().filter(|post| super::policy::sees_post(viewer, post, &user)).map(|post| {
-            (Place::id(post.id), VisiblePost { post: std::sync::Arc::new(post), author: user.clone() })
+        let seen = posts.into_iter().filter(|post| policy::sees_post(viewer, post, &user));
+        let visible = seen.map(|post| {
+            (Place::id(post.id), VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
         });
         Ok(Slice::cut(visible.collect(), page))
     }

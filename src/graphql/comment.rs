@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
 use super::page::{Connection, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
@@ -64,13 +64,19 @@ impl Comment {
         Ok(post::load(ctx, self.row.post()).await?.ok_or(Error::NotFound("post"))?)
     }
 
-    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        Ok(user::load(ctx, self.row.author()).await?)
+    async fn author(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        nullable(async {
+            Ok(user::load(ctx, self.row.author()).await?)
+        })
+        .await
     }
 
-    async fn parent(&self, ctx: &Context<'_>) -> Result<Option<Comment>> {
-        let Some(parent) = self.row.parent() else { return Ok(None) };
-        Ok(load(ctx, parent).await?)
+    async fn parent(&self, ctx: &Context<'_>) -> Option<Result<Comment>> {
+        nullable(async {
+            let Some(parent) = self.row.parent() else { return Ok(None) };
+            Ok(load(ctx, parent).await?)
+        })
+        .await
     }
 
     async fn text(&self) -> &str {
@@ -91,14 +97,17 @@ impl Comment {
         ctx: &Context<'_>,
         #[graphql(default = 10)] first: i32,
         after: Option<Cursor>,
-    ) -> Result<Option<Connection<Comment>>> {
-        let page = forward(List::Replies, first, after.as_ref())?;
-        if self.row.reply_count == 0 {
-            return Ok(Some(Connection::empty()));
-        }
-        let replies = ctx.domain().replies(self.row.id(), &page).await?;
-        let replies = replies.map(|(place, row)| (place, Some(Arc::new(row).into())));
-        Ok(Some(Connection::new(List::Replies, replies)))
+    ) -> Option<Result<Connection<Comment>>> {
+        nullable(async {
+            let page = forward(List::Replies, first, after.as_ref())?;
+            if self.row.reply_count == 0 {
+                return Ok(Some(Connection::empty()));
+            }
+            let replies = ctx.domain().replies(self.row.id(), &page).await?;
+            let replies = replies.map(|(place, row)| (place, Some(Arc::new(row).into())));
+            Ok(Some(Connection::new(List::Replies, replies)))
+        })
+        .await
     }
 }
 
@@ -134,8 +143,11 @@ pub struct CommentQuery;
 
 #[Object]
 impl CommentQuery {
-    async fn comment(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Comment>> {
-        Ok(load(ctx, CommentId::parse("id", &id)?).await?)
+    async fn comment(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Comment>> {
+        nullable(async {
+            Ok(load(ctx, CommentId::parse("id", &id)?).await?)
+        })
+        .await
     }
 }
 
@@ -148,12 +160,15 @@ impl CommentMutation {
         &self,
         ctx: &Context<'_>,
         input: CreateCommentInput,
-    ) -> Result<Option<CreateCommentPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let (new, request) = input.parse()?;
-        let made = ctx.domain().create_comment(viewer, &new, &request).await?;
-        let comment = load(ctx, made.id).await?.ok_or(Error::NotFound("comment"))?;
-        let post = post::reload(ctx, new.post).await?;
-        Ok(Some(CreateCommentPayload { comment, post, replayed: made.replayed }))
+    ) -> Option<Result<CreateCommentPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let (new, request) = input.parse()?;
+            let made = ctx.domain().create_comment(viewer, &new, &request).await?;
+            let comment = load(ctx, made.id).await?.ok_or(Error::NotFound("comment"))?;
+            let post = post::reload(ctx, new.post).await?;
+            Ok(Some(CreateCommentPayload { comment, post, replayed: made.replayed }))
+        })
+        .await
     }
 }

@@ -1,34 +1,27 @@
 //! What a resolver has at hand.
 
-use std::net::IpAddr;
-
-use async_graphql::Context;
+use async_graphql::{Context, Result as FieldResult};
 use async_graphql::dataloader::DataLoader;
 
 use super::loader::Reader;
+use super::request::RequestMeta;
 use crate::domain::account::Viewer;
 use crate::domain::{Domain, Error, Result};
-
-/// What is known of a request beside its document.
-#[derive(Debug, Clone, Default)]
-pub struct RequestMeta {
-    pub ip: Option<IpAddr>,
-    pub user_agent: Option<String>,
-    pub request_id: String,
-}
+use crate::live::Hub;
 
 /// The data of one request: who asks, and the loaders that ask each shard once.
 pub struct RequestContext {
     pub domain: Domain,
+    pub hub: Hub,
     pub viewer: Option<Viewer>,
     pub meta: RequestMeta,
     pub loader: DataLoader<Reader>,
 }
 
 impl RequestContext {
-    pub fn new(domain: Domain, viewer: Option<Viewer>, meta: RequestMeta) -> Self {
+    pub fn new(domain: Domain, hub: Hub, viewer: Option<Viewer>, meta: RequestMeta) -> Self {
         let loader = Reader::for_request(domain.clone(), viewer.clone());
-        Self { domain, viewer, meta, loader }
+        Self { domain, hub, viewer, meta, loader }
     }
 }
 
@@ -38,6 +31,10 @@ pub trait ContextExt {
 
     fn domain(&self) -> &Domain {
         &self.request().domain
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.request().hub
     }
 
     fn loader(&self) -> &DataLoader<Reader> {
@@ -59,4 +56,10 @@ impl ContextExt for Context<'_> {
     fn request(&self) -> &RequestContext {
         self.data_unchecked::<RequestContext>()
     }
+}
+
+/// Runs a nullable field's resolver. An error nulls this field alone: from a plain `Result<Option<T>>`
+/// the executor would null the field's parent.
+pub async fn nullable<T>(resolver: impl Future<Output = FieldResult<Option<T>>>) -> Option<FieldResult<T>> {
+    resolver.await.transpose()
 }

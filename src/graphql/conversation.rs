@@ -6,10 +6,12 @@ use async_graphql::{
     ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject,
 };
 
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
 use super::page::{Connection, Extra, forward};
 use super::scalar::{Cursor, DateTime};
-use super::user::User;
+use super::media::{self, Media};
+use super::post::{self, Post};
+use super::user::{self, User};
 use crate::domain::Error;
 use crate::domain::conversation::{NewMessage, Target};
 use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
@@ -32,6 +34,21 @@ pub struct Conversation {
     pub row: Arc<conversation::Model>,
 }
 
+/// The conversation, if the viewer may read it.
+pub async fn load(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Conversation>, Error> {
+    match ctx.domain().require_conversation(ctx.viewer(), id).await {
+        Ok(row) => Ok(Some(Conversation { row })),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The message, if the viewer may read its conversation.
+pub async fn load_message(ctx: &Context<'_>, id: MessageId) -> Result<Option<Message>, Error> {
+    let Some(row) = ctx.loader().load_one(id).await? else { return Ok(None) };
+    Ok(load(ctx, row.conversation()).await?.map(|_| Message { row }))
+}
+
 #[Object]
 impl Conversation {
     async fn id(&self) -> ID {
@@ -46,45 +63,61 @@ impl Conversation {
         self.row.title.as_deref()
     }
 
+    /// The post that the thread is about.
+    async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post>> {
+        nullable(async {
+            let Some(id) = self.row.post() else { return Ok(None) };
+            Ok(post::load(ctx, id).await?)
+        })
+        .await
+    }
+
     /// Who takes part; in the thread of a post, who wrote to it.
-    #[graphql(complexity = "first.clamp(0, 100) as usize * child_complexity")]
     async fn members(
         &self,
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Result<Option<Connection<User>>> {
-        let page = forward(List::Members, first, after.as_ref())?;
-        let id = self.row.id();
-        let slice = if page.after.is_none() {
-            let members = ctx.loader().load_one(FirstMembers(id)).await?;
-            crate::domain::conversation::first_members(members.as_deref().map_or(&[], Vec::as_slice), &page)
-        } else {
-            ctx.domain().members(id, &page).await?
-        };
-        let users: Vec<UserId> = slice.items.iter().map(|(_, user)| *user).collect();
-        let mut found = ctx.loader().load_many(users).await?;
-        let slice = slice.map(|(place, user)| (place, found.remove(&user).map(|row| User { row })));
-        Ok(Some(Connection::new(List::Members, slice)))
+    ) -> Option<Result<Connection<User>>> {
+        nullable(async {
+            let page = forward(List::Members, first, after.as_ref())?;
+            let id = self.row.id();
+            let slice = if page.after.is_none() {
+                let members = ctx.loader().load_one(FirstMembers(id)).await?;
+                crate::domain::conversation::first_members(members.as_deref().map_or(&[], Vec::as_slice), &page)
+            } else {
+                ctx.domain().members(id, &page).await?
+            };
+            Ok(Some(user::connection(ctx, List::Members, slice).await?))
+        })
+        .await
     }
 
-    async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let row = ctx.loader().load_one(LastMessage(self.row.id())).await?;
-        Ok(row.map(|row| Message { row }))
+    async fn last_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            let row = ctx.loader().load_one(LastMessage(self.row.id())).await?;
+            Ok(row.map(|row| Message { row }))
+        })
+        .await
     }
 
     /// How many messages the viewer has not read; null when the viewer's shard can't be read or the
     /// viewer takes no part.
-    async fn unread_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
-        Ok(self.entry(ctx).await?.map(|entry| entry.unread()))
+    async fn unread_count(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
+        nullable(async {
+            Ok(self.entry(ctx).await?.map(|entry| entry.unread()))
+        })
+        .await
     }
 
-    async fn last_read_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
-        Ok(self.entry(ctx).await?.map(|entry| entry.read_seq))
+    async fn last_read_seq(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
+        nullable(async {
+            Ok(self.entry(ctx).await?.map(|entry| entry.read_seq))
+        })
+        .await
     }
 
     /// The messages in the order of their numbers; with neither `first` nor `last`, the last 20.
-    #[graphql(complexity = "first.or(last).unwrap_or(20).clamp(0, 100) as usize * child_complexity")]
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -140,19 +173,39 @@ impl Message {
         self.row.idempotency_key.as_deref().map(ID::from)
     }
 
-    async fn sender(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        let row = ctx.loader().load_one(self.row.sender()).await?;
-        Ok(row.map(|row| User { row }))
+    async fn sender(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        nullable(async {
+            let row = ctx.loader().load_one(self.row.sender()).await?;
+            Ok(row.map(|row| User { row }))
+        })
+        .await
     }
 
     async fn text(&self) -> Option<&str> {
         self.row.text.as_deref()
     }
 
+    async fn media(&self, ctx: &Context<'_>) -> Result<Vec<Media>> {
+        let ids = self.row.media_ids.iter().copied().map(MediaId::from_row);
+        Ok(media::load(ctx, ids.collect()).await?)
+    }
+
+    /// The post that was sent along; null where the viewer may not see it.
+    async fn shared_post(&self, ctx: &Context<'_>) -> Option<Result<Post>> {
+        nullable(async {
+            let Some(id) = self.row.shared_post_id else { return Ok(None) };
+            Ok(post::load(ctx, PostId::from_row(id)).await?)
+        })
+        .await
+    }
+
     /// The message that it answers.
-    async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let Some(id) = self.row.reply_to() else { return Ok(None) };
-        Ok(ctx.loader().load_one(id).await?.map(|row| Message { row }))
+    async fn reply_to(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+        nullable(async {
+            let Some(id) = self.row.reply_to() else { return Ok(None) };
+            Ok(ctx.loader().load_one(id).await?.map(|row| Message { row }))
+        })
+        .await
     }
 
     async fn created_at(&self) -> DateTime {
@@ -246,13 +299,12 @@ pub struct ConversationQuery;
 #[Object]
 impl ConversationQuery {
     /// A conversation that the viewer takes part in, or the thread of a post that the viewer may see.
-    async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Conversation>> {
-        let id = ConversationId::parse("id", &id)?;
-        match ctx.domain().require_conversation(ctx.viewer(), id).await {
-            Ok(row) => Ok(Some(Conversation { row })),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Conversation>> {
+        nullable(async {
+            let id = ConversationId::parse("id", &id)?;
+            Ok(load(ctx, id).await?)
+        })
+        .await
     }
 }
 
@@ -265,11 +317,14 @@ impl ConversationMutation {
         &self,
         ctx: &Context<'_>,
         input: SendMessageInput,
-    ) -> Result<Option<SendMessagePayload>> {
-        let (key, message) = input.parse()?;
-        let sent = ctx.domain().send_message(ctx.require_viewer()?, key, &message).await?;
-        let row = ctx.loader().load_one(sent.id).await?.ok_or(Error::NotFound("message"))?;
-        Ok(Some(SendMessagePayload { row, replayed: sent.replayed }))
+    ) -> Option<Result<SendMessagePayload>> {
+        nullable(async {
+            let (key, message) = input.parse()?;
+            let sent = ctx.domain().send_message(ctx.require_viewer()?, key, &message).await?;
+            let row = ctx.loader().load_one(sent.id).await?.ok_or(Error::NotFound("message"))?;
+            Ok(Some(SendMessagePayload { row, replayed: sent.replayed }))
+        })
+        .await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
 use super::loader::IsFollower;
 use super::page::{Connection, forward};
 use super::scalar::Cursor;
@@ -63,17 +63,23 @@ pub struct FollowMutation;
 
 #[Object]
 impl FollowMutation {
-    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<UserPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let id = UserId::parse("id", &id)?;
-        ctx.domain().follow_user(viewer, id).await?;
-        user::payload(ctx, id).await
+    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Option<Result<UserPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = UserId::parse("id", &id)?;
+            ctx.domain().follow_user(viewer, id).await?;
+            user::payload(ctx, id).await
+        })
+        .await
     }
 
-    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<UserPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let id = UserId::parse("id", &id)?;
-        ctx.domain().unfollow_user(viewer, id).await?;
-        user::payload(ctx, id).await
+    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Option<Result<UserPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = UserId::parse("id", &id)?;
+            ctx.domain().unfollow_user(viewer, id).await?;
+            user::payload(ctx, id).await
+        })
+        .await
     }
 }

@@ -13,13 +13,16 @@ use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::domain::account::Viewer;
-use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, PostId, UserId};
+use crate::domain::id::{
+    CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId,
+};
 use crate::domain::policy::VisiblePost;
 use crate::domain::{Domain, Error};
 use crate::store::coalesce::Batch;
 use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
 use crate::store::message::{self, LastMessage};
+use crate::store::notification::{self, ActorsOf, UnreadOf};
 use crate::store::{Rows, comment, media, user};
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
@@ -174,5 +177,35 @@ impl Loader<Entry> for Reader {
 
     async fn load(&self, keys: &[Entry]) -> Result<HashMap<Entry, Self::Value>, Error> {
         rows(&self.domain.tables.inbox, keys).await
+    }
+}
+
+impl Loader<NotificationId> for Reader {
+    type Value = Arc<notification::Model>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[NotificationId]) -> Result<HashMap<NotificationId, Self::Value>, Error> {
+        let viewer = self.viewer.as_ref().map(|viewer| viewer.user);
+        let mut found = rows(&self.domain.tables.notifications, keys).await?;
+        found.retain(|_, row| Some(row.receiver()) == viewer);
+        Ok(found)
+    }
+}
+
+impl Loader<ActorsOf> for Reader {
+    type Value = Arc<Vec<UserId>>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[ActorsOf]) -> Result<HashMap<ActorsOf, Self::Value>, Error> {
+        rows(&self.domain.tables.notification_actors, keys).await
+    }
+}
+
+impl Loader<UnreadOf> for Reader {
+    type Value = Arc<i32>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[UnreadOf]) -> Result<HashMap<UnreadOf, Self::Value>, Error> {
+        rows(&self.domain.tables.unread_counts, keys).await
     }
 }

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject
 use std::io::Read as _;
 use std::sync::Arc;
 
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
 use super::scalar::{DateTime, Url};
 use crate::domain::id::MediaId;
 use crate::domain::media::State;
@@ -62,18 +62,21 @@ impl Media {
 
     /// Where the image can be fetched, in the narrowest size that fills `width` pixels, or in the widest
     /// there is; null until the image is ready. The address is good for an hour at least.
-    async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Result<Option<Url>> {
-        let wanted = match width {
-            Some(width) => Some(
-                u32::try_from(width)
-                    .ok()
-                    .filter(|width| *width > 0)
-                    .ok_or_else(|| Error::invalid("width", "must be at least 1"))?,
-            ),
-            None => None,
-        };
-        let address = ctx.domain().media_url(&self.row, wanted);
-        Ok(address.and_then(|address| url::Url::parse(&address).ok()).map(Url))
+    async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Option<Result<Url>> {
+        nullable(async {
+            let wanted = match width {
+                Some(width) => Some(
+                    u32::try_from(width)
+                        .ok()
+                        .filter(|width| *width > 0)
+                        .ok_or_else(|| Error::invalid("width", "must be at least 1"))?,
+                ),
+                None => None,
+            };
+            let address = ctx.domain().media_url(&self.row, wanted);
+            Ok(address.map(Url))
+        })
+        .await
     }
 
     async fn alt(&self) -> Option<&str> {
@@ -134,26 +137,32 @@ pub struct MediaMutation;
 #[Object]
 impl MediaMutation {
     /// a presigned upload straight to object storage
-    async fn create_upload(&self, ctx: &Context<'_>, input: UploadInput) -> Result<Option<UploadPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let new = NewUpload::check(&input.content_type, input.bytes, &input.sha256, input.alt.as_deref())?;
-        let (row, put) = ctx.domain().create_upload(viewer, &new).await?;
-        let headers = put.headers.into_iter().map(|(name, value)| Header { name: name.to_owned(), value });
-        Ok(Some(UploadPayload {
-            media: Media::from(Arc::new(row)),
-            method: put.method.to_owned(),
-            url: Url(url::Url::parse(&put.url).map_err(Error::internal)?),
-            headers: headers.collect(),
-            expires_at: put.expires_at.into(),
-        }))
+    async fn create_upload(&self, ctx: &Context<'_>, input: UploadInput) -> Option<Result<UploadPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let new = NewUpload::check(&input.content_type, input.bytes, &input.sha256, input.alt.as_deref())?;
+            let (row, put) = ctx.domain().create_upload(viewer, &new).await?;
+            let headers = put.headers.into_iter().map(|(name, value)| Header { name: name.to_owned(), value });
+            Ok(Some(UploadPayload {
+                media: Media::from(Arc::new(row)),
+                method: put.method.to_owned(),
+                url: Url(put.url),
+                headers: headers.collect(),
+                expires_at: put.expires_at.into(),
+            }))
+        })
+        .await
     }
 
     /// the file was put: have it made ready to show
-    async fn finish_upload(&self, ctx: &Context<'_>, media_id: ID) -> Result<Option<MediaPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let id = MediaId::parse("mediaId", &media_id)?;
-        ctx.domain().finish_upload(viewer, id).await?;
-        payload(ctx, id).await
+    async fn finish_upload(&self, ctx: &Context<'_>, media_id: ID) -> Option<Result<MediaPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = MediaId::parse("mediaId", &media_id)?;
+            ctx.domain().finish_upload(viewer, id).await?;
+            payload(ctx, id).await
+        })
+        .await
     }
 
     /// the file itself, as a GraphQL multipart request
@@ -162,18 +171,21 @@ impl MediaMutation {
         ctx: &Context<'_>,
         file: Upload,
         alt: Option<String>,
-    ) -> Result<Option<MediaPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let upload = file.value(ctx).map_err(|_| Error::invalid("file", "is missing"))?;
-        let content_type = upload.content_type.clone().unwrap_or_default();
-        let limit = ctx.domain().limits.max_image_bytes;
-        let mut bytes = Vec::new();
-        upload.into_read().take(limit + 1).read_to_end(&mut bytes).map_err(Error::internal)?;
-        if bytes.len() as u64 > limit {
-            return Err(Error::PayloadTooLarge { limit }.into());
-        }
-        let id = ctx.domain().upload_media(viewer, &content_type, bytes.into(), alt.as_deref()).await?;
-        payload(ctx, id).await
+    ) -> Option<Result<MediaPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let upload = file.value(ctx).map_err(|_| Error::invalid("file", "is missing"))?;
+            let content_type = upload.content_type.clone().unwrap_or_default();
+            let limit = ctx.domain().limits.max_image_bytes;
+            let mut bytes = Vec::new();
+            upload.content.take(limit + 1).read_to_end(&mut bytes).map_err(Error::internal)?;
+            if bytes.len() as u64 > limit {
+                return Err(Error::PayloadTooLarge { limit }.into());
+            }
+            let id = ctx.domain().upload_media(viewer, &content_type, bytes.into(), alt.as_deref()).await?;
+            payload(ctx, id).await
+        })
+        .await
     }
 }
 

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::comment::{self, Comment};
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
 use super::conversation::{self, Conversation, Message};
 use super::media::Media;
 use super::notification::{self, Notification};
@@ -34,18 +34,24 @@ pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    async fn node(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Node>> {
-        Ok(load(ctx, parse("id", &id)?).await?)
+    async fn node(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Node>> {
+        nullable(async {
+            Ok(load(ctx, parse("id", &id)?).await?)
+        })
+        .await
     }
 
     /// up to 100, in the order of the ids
-    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Result<Option<Vec<Option<Node>>>> {
-        if ids.len() > MAX_PAGE as usize {
-            return Err(Error::invalid("ids", format!("has more than {MAX_PAGE} ids")).into());
-        }
-        let ids: Vec<Uuid> = ids.iter().map(|id| parse("ids", id)).collect::<Result<_, Error>>()?;
-        let nodes = join_all(ids.into_iter().map(|id| load(ctx, id))).await;
-        Ok(Some(nodes.into_iter().collect::<Result<_, Error>>()?))
+    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Option<Result<Vec<Option<Node>>>> {
+        nullable(async {
+            if ids.len() > MAX_PAGE as usize {
+                return Err(Error::invalid("ids", format!("has more than {MAX_PAGE} ids")).into());
+            }
+            let ids: Vec<Uuid> = ids.iter().map(|id| parse("ids", id)).collect::<Result<_, Error>>()?;
+            let nodes = join_all(ids.into_iter().map(|id| load(ctx, id))).await;
+            Ok(Some(nodes.into_iter().collect::<Result<_, Error>>()?))
+        })
+        .await
     }
 }
 

@@ -67,6 +67,15 @@ impl<T: OutputType> Connection<T> {
     }
 }
 
+impl<T: OutputType> Connection<T> {
+    /// The page of a list that is known to have no rows.
+    pub fn empty() -> Self {
+        let page_info =
+            PageInfo { has_next_page: false, has_previous_page: false, start_cursor: None, end_cursor: None };
+        Self { edges: Vec::new(), page_info, extra: EmptyFields }
+    }
+}
+
 impl<T: OutputType, E: Extra> Connection<T, E> {
     /// Makes a page of rows with their places, and fields beside them.
     pub fn with(list: List, slice: Slice<(Place, Option<T>)>, extra: E) -> Self {

@@ -4,13 +4,15 @@ use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Resu
 
 use super::comment::{self, Comment, CommentOrder};
 use super::conversation::Conversation;
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
+use super::hashtag::Hashtag;
 use super::loader::IsLiked;
 use super::media::{self, Media};
 use super::page::{Connection, forward};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::idempotency::Request;
+use crate::domain::hashtag::Tag;
 use crate::domain::id::{ConversationId, MediaId, PostId};
 use crate::domain::page::List;
 use crate::domain::policy::{self, VisiblePost};
@@ -112,15 +114,17 @@ impl Post {
     }
 
     /// null for anonymous callers
-    async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
-        let Some(viewer) = ctx.viewer() else { return Ok(None) };
-        let liked = ctx.loader().load_one(IsLiked(self.seen.post.id(), viewer.user)).await?;
-        Ok(Some(liked.is_some()))
+    async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Option<Result<bool>> {
+        nullable(async {
+            let Some(viewer) = ctx.viewer() else { return Ok(None) };
+            let liked = ctx.loader().load_one(IsLiked(self.seen.post.id(), viewer.user)).await?;
+            Ok(Some(liked.is_some()))
+        })
+        .await
     }
 
-    /// in lower case, without the sign
-    async fn hashtags(&self) -> &[String] {
-        &self.seen.post.hashtags
+    async fn hashtags(&self) -> Vec<Hashtag> {
+        self.seen.post.hashtags.iter().cloned().map(|name| Tag::from_row(name).into()).collect()
     }
 
     async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<Option<User>>> {
@@ -133,8 +137,11 @@ impl Post {
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
         #[graphql(default_with = "CommentOrder::Newest")] order: CommentOrder,
-    ) -> Result<Option<Connection<Comment>>> {
-        Ok(Some(comment::of_post(ctx, &self.seen, order, first, after.as_ref()).await?))
+    ) -> Option<Result<Connection<Comment>>> {
+        nullable(async {
+            Ok(Some(comment::of_post(ctx, &self.seen, order, first, after.as_ref()).await?))
+        })
+        .await
     }
 
     async fn likers(
@@ -142,16 +149,22 @@ impl Post {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Result<Option<Connection<User>>> {
-        let page = forward(List::LikesOfPost, first, after.as_ref())?;
-        let users = ctx.domain().likers(self.seen.post.id(), &page).await?;
-        Ok(Some(user::connection(ctx, List::LikesOfPost, users).await?))
+    ) -> Option<Result<Connection<User>>> {
+        nullable(async {
+            let page = forward(List::LikesOfPost, first, after.as_ref())?;
+            let users = ctx.domain().likers(self.seen.post.id(), &page).await?;
+            Ok(Some(user::connection(ctx, List::LikesOfPost, users).await?))
+        })
+        .await
     }
 
-    /// the post's message thread; null until somebody has written to it
-    async fn conversation(&self, ctx: &Context<'_>) -> Result<Option<Conversation>> {
-        let thread = ConversationId::of_post(self.seen.post.id());
-        Ok(super::conversation::load(ctx, thread).await?)
+    /// the post's message thread; null when the viewer may not see it
+    async fn conversation(&self, ctx: &Context<'_>) -> Option<Result<Conversation>> {
+        nullable(async {
+            let thread = ConversationId::of_post(self.seen.post.id());
+            Ok(super::conversation::load(ctx, thread).await?)
+        })
+        .await
     }
 }
 
@@ -244,8 +257,11 @@ pub struct PostQuery;
 
 #[Object]
 impl PostQuery {
-    async fn post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Post>> {
-        Ok(load(ctx, PostId::parse("id", &id)?).await?)
+    async fn post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Post>> {
+        nullable(async {
+            Ok(load(ctx, PostId::parse("id", &id)?).await?)
+        })
+        .await
     }
 }
 
@@ -254,33 +270,48 @@ pub struct PostMutation;
 
 #[Object]
 impl PostMutation {
-    async fn create_post(&self, ctx: &Context<'_>, input: CreatePostInput) -> Result<Option<CreatePostPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let (new, request) = input.parse()?;
-        let made = ctx.domain().create_post(viewer, &new, &request).await?;
-        let post = reload(ctx, made.id).await?;
-        Ok(Some(CreatePostPayload { post, replayed: made.replayed }))
+    async fn create_post(&self, ctx: &Context<'_>, input: CreatePostInput) -> Option<Result<CreatePostPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let (new, request) = input.parse()?;
+            let made = ctx.domain().create_post(viewer, &new, &request).await?;
+            let post = reload(ctx, made.id).await?;
+            Ok(Some(CreatePostPayload { post, replayed: made.replayed }))
+        })
+        .await
     }
 
-    async fn update_post(&self, ctx: &Context<'_>, input: UpdatePostInput) -> Result<Option<PostPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let (id, change) = input.parse()?;
-        ctx.domain().update_post(viewer, id, &change).await?;
-        Ok(Some(PostPayload { post: reload(ctx, id).await? }))
+    async fn update_post(&self, ctx: &Context<'_>, input: UpdatePostInput) -> Option<Result<PostPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let (id, change) = input.parse()?;
+            ctx.domain().update_post(viewer, id, &change).await?;
+            Ok(Some(PostPayload { post: reload(ctx, id).await? }))
+        })
+        .await
     }
 
-    async fn delete_post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<DeletedPayload>> {
-        let viewer = ctx.require_viewer()?;
-        ctx.domain().delete_post(viewer, PostId::parse("id", &id)?).await?;
-        Ok(Some(DeletedPayload { deleted_id: id }))
+    async fn delete_post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<DeletedPayload>> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            ctx.domain().delete_post(viewer, PostId::parse("id", &id)?).await?;
+            Ok(Some(DeletedPayload { deleted_id: id }))
+        })
+        .await
     }
 
-    async fn like_post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<PostPayload>> {
-        set_like(ctx, &id, true).await
+    async fn like_post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<PostPayload>> {
+        nullable(async {
+            set_like(ctx, &id, true).await
+        })
+        .await
     }
 
-    async fn unlike_post(&self, ctx: &Context<'_>, id: ID) -> Result<Option<PostPayload>> {
-        set_like(ctx, &id, false).await
+    async fn unlike_post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<PostPayload>> {
+        nullable(async {
+            set_like(ctx, &id, false).await
+        })
+        .await
     }
 }
 

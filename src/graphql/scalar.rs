@@ -1,26 +1,16 @@
-//! The scalars of the schema.
+//! Scalars of the schema.
 
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use time::OffsetDateTime;
+use async_graphql::{InputValueError, InputValueResult, MaybeUndefined, Scalar, ScalarType, Value};
+use time::format_description::StaticFormatDescription;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
-/// RFC 3339 timestamp in UTC.
+use crate::domain::patch::Patch;
+
+/// RFC 3339, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime(pub OffsetDateTime);
-
-#[Scalar]
-impl ScalarType for DateTime {
-    fn parse(value: Value) -> InputValueResult<Self> {
-        let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map(Self)
-            .map_err(|_| InputValueError::custom("not an RFC 3339 timestamp"))
-    }
-
-    fn to_value(&self) -> Value {
-        self.0.to_offset(time::UtcOffset::UTC).format(&Rfc3339).map_or(Value::Null, Value::String)
-    }
-}
 
 impl From<OffsetDateTime> for DateTime {
     fn from(at: OffsetDateTime) -> Self {
@@ -28,31 +18,34 @@ impl From<OffsetDateTime> for DateTime {
     }
 }
 
-/// Absolute http(s) URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url(pub url::Url);
+/// Always three digits of a second, so that the texts sort as the times do.
+const FORMAT: StaticFormatDescription =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-#[Scalar(name = "URL")]
-impl ScalarType for Url {
+/// RFC 3339, UTC.
+#[Scalar(name = "DateTime")]
+impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
-        match url::Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(url)),
-            _ => Err(InputValueError::custom("not an absolute http(s) URL")),
-        }
+        OffsetDateTime::parse(text, &Rfc3339)
+            .map(Self)
+            .map_err(|_| InputValueError::custom("is not a time as in 2026-11-20T12:00:00Z"))
     }
 
     fn to_value(&self) -> Value {
-        Value::String(self.0.to_string())
+        // Years beyond 9999 have no RFC 3339 form; no row has one.
+        Value::String(self.0.to_offset(UtcOffset::UTC).format(FORMAT).unwrap_or_default())
     }
 }
 
-/// Opaque keyset cursor; never parsed by clients.
+/// Absolute http(s) URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub String);
+pub struct Url(pub String);
 
-#[Scalar]
-impl ScalarType for Cursor {
+/// Absolute http(s) URL.
+#[Scalar(name = "URL")]
+impl ScalarType for Url {
+    /// What kind of address is taken is the rule of the field that takes it.
     fn parse(value: Value) -> InputValueResult<Self> {
         match value {
             Value::String(text) => Ok(Self(text)),
@@ -62,5 +55,52 @@ impl ScalarType for Cursor {
 
     fn to_value(&self) -> Value {
         Value::String(self.0.clone())
+    }
+}
+
+/// Opaque keyset cursor; never parsed by clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// A cursor of ours is much shorter.
+const LONGEST: usize = 200;
+
+/// Opaque keyset cursor; never parsed by clients.
+#[Scalar(name = "Cursor")]
+impl ScalarType for Cursor {
+    /// Reading it is the list's business, which answers `CURSOR_INVALID` for one that is not its own.
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(text) if text.len() <= LONGEST => Ok(Self(text)),
+            Value::String(_) => Err(InputValueError::custom("is longer than 200 characters")),
+            value => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
+impl<T> From<MaybeUndefined<T>> for Patch<T> {
+    fn from(value: MaybeUndefined<T>) -> Self {
+        match value {
+            MaybeUndefined::Undefined => Self::Keep,
+            MaybeUndefined::Null => Self::Clear,
+            MaybeUndefined::Value(value) => Self::Set(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let read = DateTime::parse(Value::from("2026-11-20T13:00:00+01:00")).expect("RFC 3339");
+        assert_eq!(read.to_value(), Value::from("2026-11-20T12:00:00.000Z"));
+        assert!(DateTime::parse(Value::from("yesterday")).is_err());
+        assert!(Cursor::parse(Value::from("x".repeat(201))).is_err());
     }
 }

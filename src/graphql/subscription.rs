@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, Interface, Result, SimpleObject, Subscription};
+use async_graphql::{ComplexObject, Context, Enum, ID, Interface, Result, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
 
 use super::code::ErrorCode;
-use super::context::ContextExt;
+use super::context::{ContextExt, nullable};
 use super::conversation::Message;
-use super::notification::Notification;
-use super::post::Post;
+use super::notification::{self, Notification};
+use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use crate::domain::account::Viewer;
 use crate::domain::id::{ConversationId, NotificationId, PostId};
 use crate::domain::{Clock, Domain, Error};
-use crate::live::{self, Change, Hub, Item, Topic, cursor};
+use crate::live::{self, Change, Item, Topic, cursor};
 use crate::store::message;
 use crate::store::stream::LogRow;
 
@@ -69,22 +69,50 @@ pub struct MessageEvent {
 }
 
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct NotificationEvent {
     cursor: Cursor,
     replayed: bool,
     at: DateTime,
-    notification: Notification,
+    #[graphql(skip)]
+    id: NotificationId,
+}
+
+#[ComplexObject]
+impl NotificationEvent {
+    /// In its newest state.
+    async fn notification(&self, ctx: &Context<'_>) -> Result<Notification> {
+        Ok(notification::load(ctx, self.id).await?.ok_or(Error::NotFound("notification"))?)
+    }
+
+    /// Of all the viewer's notifications, now.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?.user).await?)
+    }
 }
 
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct FeedEvent {
     cursor: Cursor,
     replayed: bool,
     at: DateTime,
-    /// The post that came into the feed.
-    post: Option<Post>,
+    #[graphql(skip)]
+    came: Option<PostId>,
     /// The post that is gone from it.
     removed_id: Option<ID>,
+}
+
+#[ComplexObject]
+impl FeedEvent {
+    /// The post that came into the feed; null where it is gone again.
+    async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post>> {
+        nullable(async {
+            let Some(id) = self.came else { return Ok(None) };
+            Ok(post::load(ctx, id).await?)
+        })
+        .await
+    }
 }
 
 /// Some events after the cursor are gone for good (older than the kept history): read the state anew and
@@ -135,6 +163,8 @@ impl SubscriptionRoot {
         after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
         let user = ctx.require_viewer()?.user;
+        // What is not kept can't change: the feed is built for whoever listens to it.
+        ctx.domain().build_feed(user).await?;
         events(ctx, Topic::Feed(user), after, || async { Ok(()) }).await
     }
 }
@@ -155,7 +185,7 @@ where
     F: Future<Output = Result<(), Error>>,
 {
     let after = after.map(|text| cursor::decode(topic, &text.0)).transpose()?;
-    let handle = ctx.data_unchecked::<Hub>().attach(topic).await?;
+    let handle = ctx.hub().attach(topic).await?;
     let clock = ctx.domain().clock.clone();
     Ok(live::stream(handle, after, allowed).map(move |item| Ok(event(topic, item?, &clock))))
 }
@@ -190,12 +220,12 @@ fn message_event(cursor: Cursor, replayed: bool, row: Arc<message::Model>, since
 }
 
 fn notification_event(cursor: Cursor, replayed: bool, row: &LogRow) -> Event {
-    let notification = Notification::with_id(NotificationId::from_row(row.ref_id));
-    Event::Notification(NotificationEvent { cursor, replayed, at: row.at.into(), notification })
+    let id = NotificationId::from_row(row.ref_id);
+    Event::Notification(NotificationEvent { cursor, replayed, at: row.at.into(), id })
 }
 
 fn feed_event(cursor: Cursor, replayed: bool, at: OffsetDateTime, post: PostId, removed: bool) -> Event {
     let removed_id = removed.then(|| ID::from(post.uuid()));
-    let post = (!removed).then(|| Post::with_id(post));
-    Event::Feed(FeedEvent { cursor, replayed, at: at.into(), post, removed_id })
+    let came = (!removed).then_some(post);
+    Event::Feed(FeedEvent { cursor, replayed, at: at.into(), came, removed_id })
 }

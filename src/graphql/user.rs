@@ -1,14 +1,56 @@
-//! Users.
+//! Users as others see them.
 
 use std::sync::Arc;
 
-use async_graphql::{ID, Object};
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
+use super::context::{ContextExt, nullable};
+use super::follow::{self, Relationship};
+use super::media::Media;
+use super::page::Connection;
+use super::post::{self, Post};
+use super::scalar::{Cursor, DateTime, Url};
+use crate::domain::Error;
+use crate::domain::id::UserId;
+use crate::domain::page::{List, Place, Slice};
 use crate::store::user;
 
 /// An account.
 pub struct User {
     pub row: Arc<user::Model>,
+}
+
+impl From<Arc<user::Model>> for User {
+    fn from(row: Arc<user::Model>) -> Self {
+        Self { row }
+    }
+}
+
+/// The user, if there is one that the viewer may see.
+pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>, Error> {
+    Ok(ctx.loader().load_one(id).await?.map(User::from))
+}
+
+/// Users in the order of their ids; null where one is gone or its shard can't be read.
+pub async fn load_many(ctx: &Context<'_>, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
+    let rows = ctx.loader().load_many(ids.iter().copied()).await?;
+    Ok(ids.iter().map(|id| rows.get(id).cloned().map(User::from)).collect())
+}
+
+/// A page of users, of whom the ids are known.
+pub async fn connection(
+    ctx: &Context<'_>,
+    list: List,
+    users: Slice<(Place, UserId)>,
+) -> Result<Connection<User>, Error> {
+    let rows = ctx.loader().load_many(users.items.iter().map(|(_, id)| *id)).await?;
+    Ok(Connection::new(list, users.map(|(place, id)| (place, rows.get(&id).cloned().map(User::from)))))
+}
+
+/// The user as a mutation has left it.
+pub async fn payload(ctx: &Context<'_>, id: UserId) -> Result<Option<UserPayload>> {
+    let row = ctx.domain().require_user(ctx.viewer(), id).await?;
+    Ok(Some(UserPayload { user: row.into() }))
 }
 
 #[Object]
@@ -20,4 +62,85 @@ impl User {
     async fn username(&self) -> &str {
         &self.row.username
     }
+
+    async fn full_name(&self) -> Option<&str> {
+        self.row.full_name.as_deref()
+    }
+
+    async fn bio(&self) -> Option<&str> {
+        self.row.bio.as_deref()
+    }
+
+    async fn website(&self) -> Option<Url> {
+        self.row.website.clone().map(Url)
+    }
+
+    async fn avatar(&self, ctx: &Context<'_>) -> Option<Result<Media>> {
+        nullable(async {
+            let Some(id) = self.row.avatar() else { return Ok(None) };
+            Ok(ctx.loader().load_one(id).await?.map(Media::from))
+        })
+        .await
+    }
+
+    async fn is_verified(&self) -> bool {
+        self.row.is_verified
+    }
+
+    async fn created_at(&self) -> DateTime {
+        self.row.created_at.into()
+    }
+
+    async fn post_count(&self) -> i32 {
+        self.row.post_count
+    }
+
+    async fn follower_count(&self) -> i32 {
+        self.row.follower_count
+    }
+
+    async fn following_count(&self) -> i32 {
+        self.row.following_count
+    }
+
+    /// null for yourself and for anonymous callers
+    async fn relationship(&self, ctx: &Context<'_>) -> Option<Result<Relationship>> {
+        nullable(async { Ok(follow::relationship(ctx, self.row.id()).await?) }).await
+    }
+
+    /// the newest first
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Option<Result<Connection<Post>>> {
+        nullable(async { Ok(Some(post::of_user(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
+    }
+
+    /// the newest first
+    async fn followers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Option<Result<Connection<User>>> {
+        nullable(async { Ok(Some(follow::followers(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
+    }
+
+    /// the newest first
+    async fn following(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Option<Result<Connection<User>>> {
+        nullable(async { Ok(Some(follow::following(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
+    }
+}
+
+/// A changed user.
+#[derive(SimpleObject)]
+pub struct UserPayload {
+    pub user: User,
 }

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveM
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
-use super::shard::failure;
+use super::shard::{Shard, failure};
 use super::{Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::account::AccountState;
@@ -86,7 +86,8 @@ pub async fn insert(tx: &Tx, user: Model, password_hash: &str) -> Result<bool> {
         .exec_without_returning(tx.connection())
         .await
         .map_err(failure)?;
-    if !matches!(inserted, sea_orm::TryInsertResult::Inserted(_)) {
+    // A row that was left out for a conflict comes as `Inserted(0)`.
+    if !matches!(inserted, sea_orm::TryInsertResult::Inserted(1)) {
         return Ok(false);
     }
     let sql = "insert into credentials (user_id, password_hash) values ($1, $2)";
@@ -104,6 +105,15 @@ pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Model>> {
         .map_err(failure)
 }
 
+/// The user's row as this transaction sees it.
+pub async fn find(tx: &Tx, id: UserId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid())
+        .filter(Column::State.ne(AccountState::Aborted as i16))
+        .one(tx.connection())
+        .await
+        .map_err(failure)
+}
+
 /// Writes the fields that people change about themselves.
 pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
     let change = ActiveModel {
@@ -113,9 +123,82 @@ pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
         bio: Set(user.bio.clone()),
         website: Set(user.website.clone()),
         avatar_id: Set(user.avatar_id),
+        name_fence: Set(user.name_fence),
         ..Default::default()
     };
     change.update_without_returning(tx.connection()).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Puts a mark in the place of a user that is not there yet, so that its sign-up can't come true any
+/// more. False: the user, or the mark, is there already.
+pub async fn abort(tx: &Tx, id: UserId) -> Result<bool> {
+    let sql = "insert into users (id, username, email, state, created_at) values ($1, '', '', $2, $3)
+        on conflict do nothing";
+    let state = AccountState::Aborted as i16;
+    let values = [id.uuid().into(), state.into(), tx.clock().now().into()];
+    let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes changes of name that began before now come to nothing.
+pub async fn raise_fence(tx: &Tx, id: UserId) -> Result<()> {
+    let sql = "update users set name_fence = name_fence + 1 where id = $1";
+    tx.connection().execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Removes this shard's marks of sign-ups that were taken back before then.
+pub async fn purge_aborted(shard: &Shard, before: OffsetDateTime, limit: u32) -> Result<u64> {
+    let sql = "delete from users where id in (
+        select id from users where state = 9 and created_at < $1 limit $2)";
+    let statement = sql_with(sql, [before.into(), i64::from(limit).into()]);
+    let done = shard.bounded(async { shard.primary.execute_raw(statement).await.map_err(failure) }).await?;
+    Ok(done.rows_affected())
+}
+
+/// What came of taking an image for an avatar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Avatar {
+    Taken,
+    Missing,
+    NotReady,
+    /// A post or a message shows it, and takes it along when it is deleted.
+    InUse,
+}
+
+#[derive(FromQueryResult)]
+struct Image {
+    state: i16,
+    used_by: Option<Uuid>,
+}
+
+/// Marks an image of the user as shown by its avatar.
+pub async fn take_avatar(tx: &Tx, user: UserId, media: MediaId) -> Result<Avatar> {
+    const READY: i16 = 2;
+    let select = "select state, used_by from media where id = $1 and owner_id = $2 for update";
+    let values = [media.uuid().into(), user.uuid().into()];
+    let image =
+        Image::find_by_statement(sql_with(select, values)).one(tx.connection()).await.map_err(failure)?;
+    match image {
+        None => return Ok(Avatar::Missing),
+        Some(image) if image.state != READY => return Ok(Avatar::NotReady),
+        Some(image) if image.used_by.is_some_and(|used_by| used_by != user.uuid()) => {
+            return Ok(Avatar::InUse);
+        }
+        Some(_) => (),
+    }
+    let update = "update media set used_by = $2, updated_at = $3 where id = $1";
+    let values = [media.uuid().into(), user.uuid().into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(update, values)).await.map_err(failure)?;
+    Ok(Avatar::Taken)
+}
+
+/// Leaves a former avatar to the collector of unused images.
+pub async fn release_avatar(tx: &Tx, user: UserId, media: MediaId) -> Result<()> {
+    let sql = "update media set used_by = null, updated_at = $3 where id = $1 and used_by = $2";
+    let values = [media.uuid().into(), user.uuid().into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(())
 }
 

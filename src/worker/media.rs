@@ -23,6 +23,11 @@ impl Studio {
         Self { places: Arc::new(Semaphore::new(config.image_workers)), limits: Limits::from(config) }
     }
 
+    /// How many images are worked on at once.
+    pub fn places(&self) -> usize {
+        self.places.available_permits()
+    }
+
     /// Works on one upload. Repeats and restarts do no harm: the objects have fixed names, and the row
     /// turns ready once.
     pub async fn work(&self, domain: &Domain, id: MediaId) -> Result<()> {

@@ -1,0 +1,289 @@
+//! Who is told of what.
+//!
+//! A notification stands for one (receiver, kind, target) and gathers its actors:
+//!
+//! | kind    | receiver            | target            | actors                     |
+//! |---------|---------------------|-------------------|----------------------------|
+//! | LIKE    | the post's author   | the post          | who like it                |
+//! | COMMENT | the post's author   | the post          | who commented on it        |
+//! | REPLY   | the parent's author | the new comment   | its author                 |
+//! | MENTION | the one mentioned   | the post, comment | its author                 |
+//! | FOLLOW  | the followed        | the followed      | who follow                 |
+//! | MESSAGE | each other member   | the conversation  | who wrote                  |
+//!
+//! An actor is applied by version, so that events which come twice or out of order leave the same. One
+//! comment tells a person once, and nobody is told of what they did themselves.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::account::Viewer;
+use super::clock::from_millis;
+use super::event::Event;
+use super::id::{EventId, NotificationId, UserId, millis_of};
+use super::page::{List, Page, Place, Slice};
+use super::{Domain, Error, Result};
+use crate::store::notification::{self, ActorsOf, Model, UnreadOf};
+
+pub use crate::store::notification::MAX_ACTORS;
+
+/// How many receivers are written to at once because of one event.
+const RECEIVERS_AT_ONCE: usize = 8;
+
+/// Why somebody is told. The numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum Kind {
+    Like = 1,
+    Comment = 2,
+    Reply = 3,
+    Mention = 4,
+    Follow = 5,
+    Message = 6,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
+
+    /// The kind with this stored number.
+    pub fn from_column(number: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i16 == number)
+    }
+}
+
+/// One thing that one person is told, or that is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub receiver: UserId,
+    pub kind: Kind,
+    pub target: Uuid,
+    pub actor: UserId,
+    pub active: bool,
+    /// Raised with each change of what the actor does to the target.
+    pub version: i64,
+    /// When the actor acted.
+    pub at: OffsetDateTime,
+}
+
+/// Whether somebody may have to be told of this event.
+pub fn concerns(event: &Event) -> bool {
+    match event {
+        Event::PostCreated { mentions, .. } => !mentions.is_empty(),
+        Event::PostUpdated { mentions_added, .. } => !mentions_added.is_empty(),
+        Event::PostLiked { .. } | Event::CommentCreated { .. } | Event::UserFollowed { .. } => true,
+        Event::ConversationChanged { sent, .. } => sent.is_some(),
+        Event::PostDeleted { .. }
+        | Event::MediaUploaded { .. }
+        | Event::ReceiverLogged { .. }
+        | Event::SessionRevoked { .. } => false,
+    }
+}
+
+/// Collects the notices of one event: each receiver once, never the actor.
+struct Notices {
+    actor: UserId,
+    active: bool,
+    version: i64,
+    at: OffsetDateTime,
+    told: HashSet<UserId>,
+    list: Vec<Notice>,
+}
+
+impl Notices {
+    fn new(event_id: EventId, actor: UserId, version: i64) -> Self {
+        let at = from_millis(millis_of(event_id.uuid()));
+        Self { actor, active: true, version, at, told: HashSet::from([actor]), list: Vec::new() }
+    }
+
+    fn tell(mut self, receivers: &[UserId], kind: Kind, target: impl Into<Uuid> + Copy) -> Self {
+        for receiver in receivers {
+            if self.told.insert(*receiver) {
+                self.list.push(Notice {
+                    receiver: *receiver,
+                    kind,
+                    target: target.into(),
+                    actor: self.actor,
+                    active: self.active,
+                    version: self.version,
+                    at: self.at,
+                });
+            }
+        }
+        self
+    }
+
+    fn active(self, active: bool) -> Self {
+        Self { active, ..self }
+    }
+}
+
+/// What follows from an event.
+fn notices(event_id: EventId, event: &Event) -> Vec<Notice> {
+    let from = |actor: &UserId, version| Notices::new(event_id, *actor, version);
+    let notices = match event {
+        Event::PostLiked { post, author, user, active, version } => {
+            from(user, *version).active(*active).tell(&[*author], Kind::Like, *post)
+        }
+        Event::UserFollowed { user, follower, active, version } => {
+            from(follower, *version).active(*active).tell(&[*user], Kind::Follow, *user)
+        }
+        // The version of what happens once is when it happened, which a post's edits go on from.
+        Event::PostCreated { post, author, mentions, .. } => {
+            from(author, millis_of(post.uuid())).tell(mentions, Kind::Mention, *post)
+        }
+        Event::PostUpdated { post, author, version, mentions_added, .. } => {
+            from(author, *version).tell(mentions_added, Kind::Mention, *post)
+        }
+        Event::CommentCreated { comment, post, post_author, author, parent_author, mentions } => {
+            from(author, millis_of(comment.uuid()))
+                .tell(parent_author.as_slice(), Kind::Reply, *comment)
+                .tell(mentions, Kind::Mention, *comment)
+                .tell(&[*post_author], Kind::Comment, *post)
+        }
+        Event::ConversationChanged { conversation, sent: Some(sent), .. } => {
+            from(&sent.sender, i64::from(sent.seq)).tell(&sent.members, Kind::Message, *conversation)
+        }
+        _ => return Vec::new(),
+    };
+    notices.list
+}
+
+impl Domain {
+    /// Tells everybody whom the event concerns. May be run again, and out of order.
+    pub async fn notify(&self, event_id: EventId, event: &Event) -> Result<()> {
+        for notices in notices(event_id, event).chunks(RECEIVERS_AT_ONCE) {
+            let told = join_all(notices.iter().map(|notice| self.tell(event_id, notice))).await;
+            told.into_iter().collect::<Result<()>>()?;
+        }
+        Ok(())
+    }
+
+    /// One transaction on the receiver's shard.
+    async fn tell(&self, event_id: EventId, notice: &Notice) -> Result<()> {
+        let work = |tx| async move {
+            if let Some(n) = notification::record(&tx, event_id, notice).await? {
+                tx.emit(&Event::ReceiverLogged { user: notice.receiver, n })?;
+            }
+            Ok(())
+        };
+        self.store.tx(notice.receiver.slot(), work).await
+    }
+
+    /// A page of the caller's notifications, those with the newest actors first.
+    pub async fn notifications(
+        &self,
+        viewer: &Viewer,
+        page: &Page,
+        kinds: Option<&[Kind]>,
+    ) -> Result<Slice<Model>> {
+        let user = viewer.user;
+        let read = async |connection| notification::list(&connection, user, page, kinds).await;
+        Ok(Slice::cut(self.store.read(user.slot(), read).await?, page))
+    }
+
+    /// The caller's notification with this id. Another's does not exist for the caller.
+    pub async fn notification(&self, viewer: &Viewer, id: NotificationId) -> Result<Option<Arc<Model>>> {
+        let row = self.tables.notifications.get(id).await?;
+        Ok(row.filter(|row| row.receiver() == viewer.user))
+    }
+
+    /// How many notifications a user has not read.
+    pub async fn unread_notifications(&self, user: UserId) -> Result<i32> {
+        Ok(self.tables.unread_counts.get(UnreadOf(user)).await?.map_or(0, |count| *count))
+    }
+
+    /// The people who caused a notification last, not more than [`MAX_ACTORS`].
+    pub async fn notification_actors(&self, id: NotificationId) -> Result<Arc<Vec<UserId>>> {
+        Ok(self.tables.notification_actors.get(ActorsOf(id)).await?.unwrap_or_default())
+    }
+
+    /// Marks one of the caller's notifications as read; returns it, and how many are left unread.
+    pub async fn mark_notification_read(
+        &self,
+        viewer: &Viewer,
+        id: NotificationId,
+    ) -> Result<(Arc<Model>, i32)> {
+        let user = viewer.user;
+        self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
+        let mark = |tx| async move { notification::mark_read(&tx, user, id).await };
+        let left = self.store.tx(user.slot(), mark).await?;
+        let row = self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
+        Ok((row, left))
+    }
+
+    /// Marks as read the caller's notifications from the place of this cursor on, the older ones; or all.
+    /// Returns how many are left unread.
+    pub async fn mark_all_notifications_read(&self, viewer: &Viewer, up_to: Option<&str>) -> Result<i32> {
+        let place = |cursor| {
+            let bad = |_| Error::invalid("upTo", "is not a cursor of this list");
+            let place = Place::decode(List::Notifications, cursor).map_err(bad)?;
+            Ok((place.time().map_err(bad)?, place.id))
+        };
+        let up_to = up_to.map(place).transpose()?;
+        let user = viewer.user;
+        let mark = |tx| async move { notification::mark_all_read(&tx, user, up_to).await };
+        self.store.tx(user.slot(), mark).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Clock;
+    use crate::domain::event::Sent;
+    use crate::domain::id::{CommentId, ConversationId, PostId, Slot};
+
+    fn users<const N: usize>() -> [UserId; N] {
+        std::array::from_fn(|_| UserId::make(&Clock::system(), Slot::random()))
+    }
+
+    fn told(event: &Event) -> Vec<(UserId, Kind, Uuid)> {
+        let id = EventId::make(&Clock::system(), Slot::random());
+        notices(id, event).into_iter().map(|notice| (notice.receiver, notice.kind, notice.target)).collect()
+    }
+
+    #[test]
+    fn one_comment_tells_a_person_once() {
+        let [author, writer, parent, other] = users();
+        let clock = Clock::system();
+        let comment = CommentId::make(&clock, author.slot());
+        let post = PostId::make(&clock, author.slot());
+        let event = |parent_author, mentions| Event::CommentCreated {
+            comment,
+            post,
+            post_author: author,
+            author: writer,
+            parent_author,
+            mentions,
+        };
+        assert_eq!(told(&event(None, vec![])), [(author, Kind::Comment, post.uuid())]);
+        assert_eq!(
+            told(&event(Some(parent), vec![other, parent, writer, other])),
+            [
+                (parent, Kind::Reply, comment.uuid()),
+                (other, Kind::Mention, comment.uuid()),
+                (author, Kind::Comment, post.uuid()),
+            ]
+        );
+        assert_eq!(told(&event(Some(author), vec![author])), [(author, Kind::Reply, comment.uuid())]);
+        assert_eq!(told(&event(Some(writer), vec![author])), [(author, Kind::Mention, comment.uuid())]);
+    }
+
+    #[test]
+    fn nobody_is_told_of_their_own_doing() {
+        let [user, other] = users();
+        let post = PostId::make(&Clock::system(), user.slot());
+        assert!(told(&Event::PostLiked { post, author: user, user, active: true, version: 1 }).is_empty());
+        let conversation = ConversationId::of_post(post);
+        let sent = |members| Some(Sent { seq: 1, sender: user, members, at: 0 });
+        let event = Event::ConversationChanged { conversation, change: 1, sent: sent(vec![user, other]) };
+        assert_eq!(told(&event), [(other, Kind::Message, conversation.uuid())]);
+        let edited = Event::ConversationChanged { conversation, change: 2, sent: None };
+        assert!(told(&edited).is_empty() && !concerns(&edited));
+    }
+}

@@ -1,0 +1,61 @@
+//! Hashtags.
+
+use async_graphql::{Context, Object, Result};
+
+use super::context::{ContextExt, nullable};
+use super::page::{Connection, forward};
+use super::post::Post;
+use super::scalar::Cursor;
+use crate::domain::hashtag::Tag;
+use crate::domain::page::List;
+
+/// A word with a sign in front, as it stands in captions.
+pub struct Hashtag {
+    tag: Tag,
+}
+
+impl From<Tag> for Hashtag {
+    fn from(tag: Tag) -> Self {
+        Self { tag }
+    }
+}
+
+#[Object]
+impl Hashtag {
+    /// in lower case, without the sign
+    async fn name(&self) -> &str {
+        self.tag.name()
+    }
+
+    async fn post_count(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
+        nullable(async { Ok(Some(ctx.domain().hashtag_posts(&self.tag).await?)) }).await
+    }
+
+    /// the newest first
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Option<Result<Connection<Post>>> {
+        nullable(async {
+            let page = forward(List::PostsOfHashtag, first, after.as_ref())?;
+            let posts = ctx.domain().posts_with(&self.tag, &page).await?;
+            let rows = ctx.loader().load_many(posts.items.iter().map(|(_, id)| *id)).await?;
+            let posts = posts.map(|(place, id)| (place, rows.get(&id).cloned().map(Post::from)));
+            Ok(Some(Connection::new(List::PostsOfHashtag, posts)))
+        })
+        .await
+    }
+}
+
+#[derive(Default)]
+pub struct HashtagQuery;
+
+#[Object]
+impl HashtagQuery {
+    /// with the sign or without
+    async fn hashtag(&self, name: String) -> Option<Result<Hashtag>> {
+        nullable(async { Ok(Some(Tag::parse("name", &name)?.into())) }).await
+    }
+}

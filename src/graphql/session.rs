@@ -1,0 +1,50 @@
+//! Sessions, as their owner sees them.
+
+use async_graphql::{ID, Object};
+
+use super::scalar::DateTime;
+use crate::domain::account;
+use crate::domain::id::SessionId;
+use crate::store::session;
+
+/// A sign-in on one device.
+pub struct Session {
+    row: session::Model,
+    /// The session of the request.
+    current: SessionId,
+}
+
+impl Session {
+    pub fn new(row: session::Model, viewer: &account::Viewer) -> Self {
+        Self { row, current: viewer.session }
+    }
+}
+
+#[Object]
+impl Session {
+    async fn id(&self) -> ID {
+        self.row.id.into()
+    }
+
+    /// what the client called the device, or its user agent
+    async fn device(&self) -> Option<&str> {
+        self.row.device.as_deref()
+    }
+
+    async fn ip(&self) -> Option<&str> {
+        self.row.ip.as_deref()
+    }
+
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.row.created_at)
+    }
+
+    /// when the session was last refreshed
+    async fn last_seen_at(&self) -> DateTime {
+        DateTime(self.row.last_seen_at)
+    }
+
+    async fn current(&self) -> bool {
+        self.row.id() == self.current
+    }
+}

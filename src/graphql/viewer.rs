@@ -1,0 +1,75 @@
+//! The signed-in account, as it sees itself.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, Object, Result};
+
+use super::context::ContextExt;
+use super::session::Session;
+use super::user::User;
+use crate::domain::account;
+use crate::store::user;
+
+/// What an account may do beyond its own.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "account::Role")]
+pub enum Role {
+    User,
+    Moderator,
+    Admin,
+}
+
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountState {
+    Active,
+    Deactivated,
+    Suspended,
+    PendingDeletion,
+}
+
+impl From<account::AccountState> for AccountState {
+    fn from(state: account::AccountState) -> Self {
+        match state {
+            account::AccountState::Active => Self::Active,
+            account::AccountState::Deactivated => Self::Deactivated,
+            account::AccountState::PendingDeletion => Self::PendingDeletion,
+            // The last is no account, and its row is never loaded.
+            account::AccountState::Suspended | account::AccountState::Aborted => Self::Suspended,
+        }
+    }
+}
+
+/// The signed-in account.
+pub struct Viewer {
+    pub row: Arc<user::Model>,
+    pub viewer: account::Viewer,
+}
+
+#[Object]
+impl Viewer {
+    async fn user(&self) -> User {
+        User { row: self.row.clone() }
+    }
+
+    async fn email(&self) -> &str {
+        &self.row.email
+    }
+
+    async fn email_verified(&self) -> bool {
+        self.row.email_verified
+    }
+
+    async fn role(&self) -> Role {
+        account::Role::of(self.row.role).into()
+    }
+
+    async fn state(&self) -> AccountState {
+        account::AccountState::of(self.row.state).into()
+    }
+
+    /// the sign-ins that are in force, the one seen last first
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<Session>> {
+        let rows = ctx.domain().sessions(&self.viewer).await?;
+        Ok(rows.into_iter().map(|row| Session::new(row, &self.viewer)).collect())
+    }
+}

@@ -1,0 +1,58 @@
+//! The events of a shard that are not known to be published. They belong to the shard and not to a slot:
+//! each shard drains its own.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
+use uuid::Uuid;
+
+use super::shard::failure;
+use super::{OutboxRow, sql_with};
+use crate::domain::Result;
+
+/// How old a row is before somebody else than the process that wrote it publishes it.
+const SECONDS_TO_WAIT: i32 = 2;
+/// For how long nobody else takes rows that a sweeper has taken.
+const LEASE_SECONDS: i32 = 10;
+
+#[derive(FromQueryResult)]
+struct Stored {
+    id: Uuid,
+    subject: String,
+    payload: String,
+}
+
+/// Takes the oldest rows that wait too long, for a while. By the database's clock, which all sweepers of
+/// a shard share.
+pub async fn claim(connection: &DatabaseConnection, limit: u32) -> Result<Vec<OutboxRow>> {
+    // The ids begin with their time, so their order is the age's and needs no other index.
+    let sql = "update outbox set claimed_until = now() + make_interval(secs => $3)
+        where id in (
+            select id from outbox
+            where created_at < now() - make_interval(secs => $2)
+                and (claimed_until is null or claimed_until < now())
+            order by id limit $1 for update skip locked)
+        returning id, subject, payload";
+    let values =
+        [i64::from(limit).into(), f64::from(SECONDS_TO_WAIT).into(), f64::from(LEASE_SECONDS).into()];
+    let rows = Stored::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|Stored { id, subject, payload }| OutboxRow { id, subject, payload }).collect())
+}
+
+/// Deletes events that the stream has taken.
+pub async fn delete(connection: &DatabaseConnection, ids: Vec<Uuid>) -> Result<()> {
+    let sql = "delete from outbox where id = any($1)";
+    connection.execute_raw(sql_with(sql, [ids.into()])).await.map_err(failure)?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct Age {
+    seconds: f64,
+}
+
+/// The age of the oldest event that is left, in seconds; 0 where none is.
+pub async fn age(connection: &DatabaseConnection) -> Result<f64> {
+    let sql = "select coalesce((select extract(epoch from now() - created_at)::float8
+        from outbox order by id limit 1), 0) as seconds";
+    let age = Age::find_by_statement(sql_with(sql, [])).one(connection).await.map_err(failure)?;
+    Ok(age.map_or(0.0, |age| age.seconds))
+}

@@ -1,0 +1,282 @@
+//! Durable consumers: each effect sees every event at least once, whatever dies meanwhile.
+//!
+//! An event is acked after its effect has been committed, so a worker that dies in between leaves it to
+//! another, and every effect must be without harm when it comes again. The workers share the consumers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::consumer::pull::{Batch, Config as PullConfig};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
+use async_nats::jetstream::{AckKind, Message};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::dead;
+use crate::bus::{Bus, EVENT_ID};
+use crate::domain::event::Event;
+use crate::domain::id::EventId;
+use crate::domain::{Domain, Error, Result};
+
+/// How long the server waits for an ack before it gives the event to somebody else.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How often it is told that an effect is still under way.
+const PROGRESS: Duration = Duration::from_secs(10);
+/// How long an effect may take.
+const MAX_TIME: Duration = Duration::from_mins(1);
+/// How many events of an effect may be delivered and not acked, over all workers. Those of a shard that
+/// is down wait here, and must not fill it before they are given up.
+const MAX_ACK_PENDING: i64 = 10_000;
+/// How many events are asked for at once, and how long the question stands.
+const MAX_BATCH: usize = 100;
+const EXPIRES: Duration = Duration::from_secs(5);
+/// How often an event is delivered before it is dead.
+const MAX_DELIVERIES: i64 = 8;
+/// The wait after each failed delivery, in milliseconds: four minutes in all.
+const BACKOFF_MS: [u64; 7] = [250, 1_000, 4_000, 15_000, 30_000, 60_000, 120_000];
+/// How long to wait before a consumer is opened again.
+const REOPEN: Duration = Duration::from_millis(250);
+const LAG_PERIOD: Duration = Duration::from_secs(10);
+
+type Apply = Arc<dyn Fn(Domain, EventId, Event) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// What happens elsewhere because of an event. It may be applied more than once, at the same time and in
+/// any order.
+#[derive(Clone)]
+pub struct Effect {
+    name: &'static str,
+    subjects: &'static str,
+    concurrency: usize,
+    wants: fn(&Event) -> bool,
+    apply: Apply,
+}
+
+impl Effect {
+    /// An effect of the events that it `wants`. The name is that of its durable consumer: it is never
+    /// changed.
+    pub fn new<F, R>(name: &'static str, wants: fn(&Event) -> bool, apply: F) -> Self
+    where
+        F: Fn(Domain, EventId, Event) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<()>> + Send + 'static,
+    {
+        let apply: Apply = Arc::new(move |domain, id, event| apply(domain, id, event).boxed());
+        Self { name, subjects: ">", concurrency: 16, wants, apply }
+    }
+
+    /// Lets the server sort out other subjects: one pattern, as in `post.>`.
+    #[must_use]
+    pub fn only(self, subjects: &'static str) -> Self {
+        Self { subjects, ..self }
+    }
+
+    /// How many are applied at once in this process, instead of 16.
+    #[must_use]
+    pub fn at_once(self, concurrency: usize) -> Self {
+        Self { concurrency, ..self }
+    }
+}
+
+/// Applies an effect to all its events, until the process stops; then ends what runs and returns.
+pub async fn run(effect: Effect, domain: Domain, bus: Bus, stopping: CancellationToken) {
+    let mut work = Work { effect, domain, bus, running: JoinSet::new(), waiting: VecDeque::new(), stopping };
+    while !work.stopping.is_cancelled() {
+        if let Err(error) = work.consume().await {
+            tracing::debug!(effect = work.effect.name, %error, "consumer is opened again");
+            let stopping = work.stopping.clone();
+            stopping.run_until_cancelled(tokio::time::sleep(REOPEN)).await;
+        }
+    }
+    for message in work.waiting.drain(..) {
+        answer(&message, AckKind::Nak(None)).await;
+    }
+    work.running.join_all().await;
+}
+
+struct Work {
+    effect: Effect,
+    domain: Domain,
+    bus: Bus,
+    running: JoinSet<()>,
+    /// Delivered, and not begun.
+    waiting: VecDeque<Message>,
+    stopping: CancellationToken,
+}
+
+impl Work {
+    /// Opens the consumer and takes from it until it breaks or the process stops. What runs goes on.
+    async fn consume(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.bus.is_connected(), "not connected to NATS");
+        let mut reconnects = self.bus.reconnects();
+        let consumer = self.open().await?;
+        let mut lag = tokio::time::interval(LAG_PERIOD);
+        let mut batch = None;
+        let stopping = self.stopping.clone();
+        while !stopping.is_cancelled() {
+            self.start_waiting();
+            if batch.is_none() && self.waiting.is_empty() {
+                batch = Some(self.ask(&consumer).await?);
+            }
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                // A broken connection takes the question with it; the answer would never come.
+                _ = reconnects.changed() => return Ok(()),
+                Some(done) = self.running.join_next() => self.ended(done),
+                message = next(&mut batch) => match message {
+                    Some(message) => self.waiting.push_back(message.map_err(|error| anyhow::anyhow!(error))?),
+                    None => batch = None,
+                },
+                _ = lag.tick() => self.tell_lag(&consumer).await?,
+            }
+        }
+        // What has arrived and is not taken from the batch would wait for the time-out of its ack.
+        while let Some(Some(Ok(message))) = next(&mut batch).now_or_never() {
+            self.waiting.push_back(message);
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> anyhow::Result<Consumer<PullConfig>> {
+        let config = PullConfig {
+            durable_name: Some(self.effect.name.to_owned()),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: MAX_ACK_PENDING,
+            filter_subject: self.bus.full(&format!("event.{}", self.effect.subjects)),
+            ..PullConfig::default()
+        };
+        let stream = self.bus.event_stream();
+        let jetstream = self.bus.jetstream();
+        if let Ok(consumer) = jetstream.create_consumer_on_stream(config.clone(), stream.clone()).await {
+            return Ok(consumer);
+        }
+        // The stream is not there yet, or not any more.
+        self.bus.ensure_streams().await?;
+        Ok(jetstream.create_consumer_on_stream(config, stream).await?)
+    }
+
+    async fn ask(&self, consumer: &Consumer<PullConfig>) -> anyhow::Result<Batch> {
+        // No more than what is begun soon: an event that waits here is not with another worker.
+        let size = MAX_BATCH.min(4 * self.effect.concurrency);
+        let ask = consumer.batch().max_messages(size).expires(EXPIRES).messages();
+        Ok(tokio::time::timeout(EXPIRES, ask).await.context("NATS takes nothing")??)
+    }
+
+    fn start_waiting(&mut self) {
+        while self.running.len() < self.effect.concurrency
+            && let Some(message) = self.waiting.pop_front()
+        {
+            let (effect, domain, bus) = (self.effect.clone(), self.domain.clone(), self.bus.clone());
+            self.running.spawn(async move { handle(&effect, domain, &bus, message).await });
+        }
+    }
+
+    fn ended(&self, done: std::result::Result<(), tokio::task::JoinError>) {
+        if let Err(error) = done {
+            // The event is delivered again, until it is dead.
+            tracing::error!(effect = self.effect.name, %error, "an effect panicked");
+            count(&self.effect, "panic");
+        }
+    }
+
+    async fn tell_lag(&self, consumer: &Consumer<PullConfig>) -> anyhow::Result<()> {
+        let info = consumer.get_info().await?;
+        let gauge = |state: &'static str| metrics::gauge!("fowergram_consumer_events", "effect" => self.effect.name, "state" => state);
+        gauge("pending").set(u32::try_from(info.num_pending).unwrap_or(u32::MAX));
+        gauge("unacked").set(u32::try_from(info.num_ack_pending).unwrap_or(u32::MAX));
+        Ok(())
+    }
+}
+
+async fn next(batch: &mut Option<Batch>) -> Option<std::result::Result<Message, async_nats::Error>> {
+    match batch {
+        Some(batch) => batch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Applies the effect to one event and answers the server.
+async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
+    let delivered = message.info().map_or(1, |info| info.delivered);
+    let failed = match decode(&message) {
+        // Earlier deliveries ended without an answer: this event ends the process that handles it.
+        _ if delivered > MAX_DELIVERIES => "LOST",
+        Err(error) => {
+            tracing::error!(effect = effect.name, subject = %message.subject, %error, "event can't be read");
+            "UNREADABLE"
+        }
+        Ok((_, event)) if !(effect.wants)(&event) => return answer(&message, AckKind::Ack).await,
+        Ok((id, event)) => match apply(effect, domain, &message, id, event).await {
+            Ok(()) => {
+                count(effect, "done");
+                return answer(&message, AckKind::Ack).await;
+            }
+            Err(error) if error.is_transient() && delivered < MAX_DELIVERIES => {
+                tracing::debug!(effect = effect.name, event = %id, delivered, %error, "effect is tried again");
+                count(effect, "again");
+                return answer(&message, AckKind::Nak(Some(backoff(delivered)))).await;
+            }
+            Err(error) => {
+                tracing::error!(effect = effect.name, event = %id, delivered, cause = ?error, "effect failed");
+                error.code().as_str()
+            }
+        },
+    };
+    match dead::bury(bus, effect.name, &message, failed, delivered).await {
+        Ok(()) => {
+            count(effect, "dead");
+            answer(&message, AckKind::Term).await;
+        }
+        Err(error) => {
+            tracing::warn!(effect = effect.name, %error, "a dead event can't be put away yet");
+            answer(&message, AckKind::Nak(Some(backoff(delivered)))).await;
+        }
+    }
+}
+
+fn decode(message: &Message) -> anyhow::Result<(EventId, Event)> {
+    let headers = message.headers.as_ref().context("no headers")?;
+    let id = headers.get(EVENT_ID).or_else(|| headers.get(NATS_MESSAGE_ID)).context("no id")?;
+    let id = EventId::try_from(Uuid::try_parse(id.as_str())?).map_err(anyhow::Error::msg)?;
+    Ok((id, serde_json::from_slice(&message.payload)?))
+}
+
+/// Runs the effect, in bounded time, and keeps the server from giving the event to others meanwhile.
+async fn apply(effect: &Effect, domain: Domain, message: &Message, id: EventId, event: Event) -> Result<()> {
+    let start = Instant::now();
+    let work = tokio::time::timeout(MAX_TIME, (effect.apply)(domain, id, event));
+    let progress = async {
+        loop {
+            tokio::time::sleep(PROGRESS).await;
+            answer(message, AckKind::Progress).await;
+        }
+    };
+    let result = tokio::select! {
+        result = work => result.unwrap_or(Err(Error::Timeout)),
+        () = progress => Err(Error::Timeout),
+    };
+    metrics::histogram!("fowergram_effect_seconds", "effect" => effect.name).record(start.elapsed());
+    result
+}
+
+/// An answer that is lost is the time-out's: the event comes again.
+async fn answer(message: &Message, kind: AckKind) {
+    if !matches!(tokio::time::timeout(EXPIRES, message.ack_with(kind)).await, Ok(Ok(()))) {
+        tracing::debug!(subject = %message.subject, "an answer to NATS was lost");
+    }
+}
+
+fn backoff(delivered: i64) -> Duration {
+    let index = usize::try_from(delivered - 1).unwrap_or(0).min(BACKOFF_MS.len() - 1);
+    Duration::from_millis(BACKOFF_MS[index])
+}
+
+fn count(effect: &Effect, outcome: &'static str) {
+    metrics::counter!("fowergram_effects_total", "effect" => effect.name, "outcome" => outcome).increment(1);
+}
