@@ -145,7 +145,8 @@ impl App {
     pub async fn readiness(&self) -> Vec<Part> {
         let domain = &self.0.domain;
         let shards = join_all(domain.store.shards().iter().map(|shard| async move {
-            let answer = asked(async { shard.primary.execute_unprepared("select 1").await.map_err(Error::internal) });
+            let answer =
+                asked(async { shard.primary.execute_unprepared("select 1").await.map_err(Error::internal) });
             Part { name: format!("shard {}", shard.name), required: false, ..answer.await }
         }));
         let others = async {
@@ -153,8 +154,11 @@ impl App {
             let nats = asked(async { domain.bus.ping().await.map_err(Error::internal) });
             let storage = asked(domain.blob.ready());
             let ((redis, nats), storage) = join(join(redis, nats), storage).await;
-            [("redis", redis), ("nats", nats), ("storage", storage)]
-                .map(|(name, part)| Part { name: name.to_owned(), required: false, ..part })
+            [("redis", redis), ("nats", nats), ("storage", storage)].map(|(name, part)| Part {
+                name: name.to_owned(),
+                required: false,
+                ..part
+            })
         };
         let (mut parts, others) = join(shards, others).await;
         let served = parts.iter().filter(|part| part.healthy).count();

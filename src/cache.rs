@@ -166,12 +166,7 @@ impl Feeds {
     }
 
     /// A page of a feed, newest first, from behind `before`; `None` where there is no feed.
-    pub async fn read(
-        &self,
-        user: UserId,
-        before: Option<PostId>,
-        limit: usize,
-    ) -> Result<Option<Skeleton>> {
+    pub async fn read(&self, user: UserId, before: Option<PostId>, limit: usize) -> Result<Option<Skeleton>> {
         let from = before.map_or_else(|| "+".to_owned(), |post| format!("({post}"));
         let mut invocation = self.prepare(&READ, user);
         invocation.arg(from).arg(limit).arg(TTL_SECONDS);

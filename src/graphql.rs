@@ -17,6 +17,7 @@ pub mod loader;
 pub mod media;
 pub mod node;
 pub mod notification;
+pub mod nullable;
 pub mod page;
 pub mod post;
 pub mod request;

@@ -103,10 +103,11 @@ pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stoppin
             Box::pin(async move { domain.collect_media(shard).await.map(|_| ()) })
         };
         schedule(tasks, domain, stopping, ("media", Duration::from_mins(1)), collect);
+        tasks.spawn(reconcile::run(domain.clone(), shard, stopping.clone()));
     }
-    tasks.spawn(reconcile::run(domain.clone(), stopping.clone()));
-    let purge =
-        |domain: Domain, _| -> BoxFuture<'static, Result<()>> { Box::pin(async move { jobs::purge(&domain.store).await }) };
+    let purge = |domain: Domain, _| -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { jobs::purge(&domain.store).await })
+    };
     schedule(tasks, domain, stopping, ("purge", Duration::from_mins(5)), purge);
 }
 

@@ -75,7 +75,8 @@ async fn feed(who: &Person) -> Vec<Value> {
 
 const NOTIFICATION: &str = "subscription ($after: Cursor) { newNotification(after: $after) { cursor replayed
     ... on NotificationEvent { unreadCount notification { kind actors { username } target { __typename } } } } }";
-const MESSAGE: &str = "subscription ($id: ID!, $after: Cursor) { messageAdded(conversationId: $id, after: $after) {
+const MESSAGE: &str =
+    "subscription ($id: ID!, $after: Cursor) { messageAdded(conversationId: $id, after: $after) {
     cursor replayed ... on MessageEvent { change message { seq text sender { username } } } } }";
 const SEND: &str = "mutation ($input: SendMessageInput!) { sendMessage(input: $input) {
     message { id seq } conversation { id kind } replayed } }";
@@ -185,7 +186,8 @@ async fn three_people_on_three_shards() {
     let last = text(&seen["messageAdded"]["cursor"]);
     listening.cut();
     for number in 0..5 {
-        send(bob, &format!("m{number}"), json!({ "conversationId": thread }), &format!("missed {number}")).await;
+        send(bob, &format!("m{number}"), json!({ "conversationId": thread }), &format!("missed {number}"))
+            .await;
     }
     let mut back = ada.client.socket().await;
     back.subscribe(MESSAGE, json!({ "id": thread, "after": last })).await;

@@ -43,13 +43,8 @@ pub struct DevArgs {
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let listener = listen(address).await?;
-    let plan = Plan {
-        dir: args.dev_dir.clone(),
-        clusters: SHARDS,
-        replica: true,
-        durable: true,
-        first_port: None,
-    };
+    let plan =
+        Plan { dir: args.dev_dir.clone(), clusters: SHARDS, replica: true, durable: true, first_port: None };
     let servers = Servers::start(&plan, |step| eprintln!("  {step}")).await?;
     let served = serve(&args, &servers, listener).await;
     eprintln!("stopping the servers");

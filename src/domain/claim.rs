@@ -4,8 +4,7 @@
 //! **A claim counts only if the user's row names it**; what a crash left half-way is settled by
 //! [`Domain::reconcile_claim`], inline by whoever wants the name, or by the worker.
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::join_all;
 use time::{Duration, OffsetDateTime};
 
 use super::account::AccountState;
@@ -239,9 +238,9 @@ impl Domain {
     pub async fn reconcile_claims(&self, shard: usize, limit: u32) -> Result<Reconciled> {
         let now = self.clock.now();
         let due = claim::lease_due(&self.store.shards()[shard], now, now + LEASE, limit).await?;
-        let settled = stream::iter(&due).map(|claim| self.reconcile_claim(claim)).buffer_unordered(AT_ONCE);
-        Ok(settled
-            .fold(Reconciled::default(), async |mut sum, settled| {
+        let mut sum = Reconciled::default();
+        for claims in due.chunks(AT_ONCE) {
+            for settled in join_all(claims.iter().map(|claim| self.reconcile_claim(claim))).await {
                 match settled {
                     Ok(Settled::Confirmed) => sum.confirmed += 1,
                     Ok(Settled::Freed) => sum.freed += 1,
@@ -251,9 +250,9 @@ impl Domain {
                         sum.left += 1;
                     }
                 }
-                sum
-            })
-            .await)
+            }
+        }
+        Ok(sum)
     }
 }
 

@@ -147,15 +147,18 @@ impl Domain {
         let followees = self
             .store
             .read(user.slot(), async |connection| {
-                edge::list(&connection, Table::Following, user.uuid(), None, super::follow::MAX_FOLLOWING).await
+                edge::list(&connection, Table::Following, user.uuid(), None, super::follow::MAX_FOLLOWING)
+                    .await
             })
             .await?;
         let mut authors: Vec<UserId> =
             followees.into_iter().map(|edge| UserId::from_row(edge.other)).collect();
         authors.push(user);
-        let read = self.store.scatter(authors, |author| author.slot(), |connection, authors| async move {
-            post::newest_of(&connection, &authors, REBUILD_POSTS).await
-        });
+        let read = self.store.scatter(
+            authors,
+            |author| author.slot(),
+            |connection, authors| async move { post::newest_of(&connection, &authors, REBUILD_POSTS).await },
+        );
         let (mut posts, mut failed) = (Vec::new(), None);
         for part in read.await {
             match part {
@@ -172,30 +175,23 @@ impl Domain {
     pub async fn fan_out(&self, author: UserId, post: PostId) -> Result<()> {
         // Delivered late, a post may be deleted already.
         let gone = self.tables.posts.get(post).await?.is_none();
-        self.each_reader(author, async |readers| {
-            let changed = if gone {
-                self.feeds.remove(&readers, post).await?
-            } else {
-                self.feeds.add(&readers, post).await?
-            };
-            self.tell_readers(&changed).await;
-            Ok(())
+        self.each_reader(author, |readers| async move {
+            if gone { self.feeds.remove(&readers, post).await } else { self.feeds.add(&readers, post).await }
         })
         .await
     }
 
     /// Takes a deleted post out of the feeds.
     pub async fn withdraw(&self, author: UserId, post: PostId) -> Result<()> {
-        self.each_reader(author, async |readers| {
-            let changed = self.feeds.remove(&readers, post).await?;
-            self.tell_readers(&changed).await;
-            Ok(())
-        })
-        .await
+        self.each_reader(author, |readers| async move { self.feeds.remove(&readers, post).await }).await
     }
 
-    async fn each_reader(&self, author: UserId, work: impl AsyncFn(Vec<UserId>) -> Result<()>) -> Result<()> {
-        work(vec![author]).await?;
+    /// Changes the feeds of the author and of all who follow the author, and wakes who listens to them.
+    async fn each_reader<R>(&self, author: UserId, change: impl Fn(Vec<UserId>) -> R) -> Result<()>
+    where
+        R: Future<Output = Result<Vec<(UserId, Position)>>>,
+    {
+        self.tell_readers(&change(vec![author]).await?).await;
         let mut before = None;
         loop {
             let followers = self
@@ -206,7 +202,8 @@ impl Domain {
                 .await?;
             before = followers.last().map(|edge| (edge.changed_at, edge.other));
             let last = (followers.len() as u64) < FAN_OUT_PAGE;
-            work(followers.into_iter().map(|edge| UserId::from_row(edge.other)).collect()).await?;
+            let readers = followers.into_iter().map(|edge| UserId::from_row(edge.other)).collect();
+            self.tell_readers(&change(readers).await?).await;
             if last {
                 return Ok(());
             }
@@ -215,7 +212,7 @@ impl Domain {
 
     /// Wakes the streams of these feeds. Best effort: a stream also compares counters.
     async fn tell_readers(&self, changed: &[(UserId, Position)]) {
-        join_all(changed.iter().map(async |(user, position)| {
+        join_all(changed.iter().map(|(user, position)| async move {
             let payload = serde_json::json!({ "generation": position.generation, "n": position.n });
             self.bus.publish_core(&super::event::feed_subject(*user), payload.to_string()).await;
         }))

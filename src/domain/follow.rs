@@ -80,7 +80,6 @@ impl Domain {
     }
 }
 
-
 /// A page of edges with their places.
 pub(super) async fn list_page(
     domain: &Domain,

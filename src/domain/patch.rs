@@ -1,5 +1,7 @@
 //! A change to one field of a row.
 
+use super::Result;
+
 /// What a client asks of a field: a field that it does not mention stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Patch<T> {
@@ -16,6 +18,17 @@ impl<T> Patch<T> {
             Self::Keep => Patch::Keep,
             Self::Clear => Patch::Clear,
             Self::Set(value) => Patch::Set(read(value)?),
+        })
+    }
+}
+
+impl Patch<String> {
+    /// Reads a new text; one that reads as blank clears the field.
+    pub fn read(self, read: impl FnOnce(&str) -> Result<Option<String>>) -> Result<Self> {
+        Ok(match self.try_map(|text| read(&text))? {
+            Patch::Set(None) | Patch::Clear => Self::Clear,
+            Patch::Set(Some(text)) => Self::Set(text),
+            Patch::Keep => Self::Keep,
         })
     }
 }

@@ -10,6 +10,7 @@ use super::event::Event;
 use super::id::{MediaId, PostId, UserId};
 use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
+use super::patch::Patch;
 use super::policy::{self, ContactPolicy, VisiblePost};
 use super::{Domain, Error, Result, text};
 use crate::store::edge::{self, Table};
@@ -51,11 +52,11 @@ impl NewPost {
     }
 }
 
-/// What to change in a post: `None` leaves a field as it is, `Some(None)` clears it.
+/// What to change in a post.
 #[derive(Debug, Clone, Default)]
 pub struct PostChange {
-    pub caption: Option<Option<String>>,
-    pub location: Option<Option<String>>,
+    pub caption: Patch<String>,
+    pub location: Patch<String>,
     pub comment_policy: Option<ContactPolicy>,
     pub likes_disabled: Option<bool>,
     pub sensitive: Option<bool>,
@@ -64,12 +65,9 @@ pub struct PostChange {
 impl PostChange {
     /// Checks what a form can say wrong.
     pub fn check(mut self) -> Result<Self> {
-        if let Some(caption) = &mut self.caption {
-            *caption = text::optional("input.caption", caption.as_deref(), MAX_CAPTION)?;
-        }
-        if let Some(location) = &mut self.location {
-            *location = text::optional("input.location", location.as_deref(), MAX_LOCATION)?;
-        }
+        self.caption = self.caption.read(|text| text::optional("input.caption", Some(text), MAX_CAPTION))?;
+        self.location =
+            self.location.read(|text| text::optional("input.location", Some(text), MAX_LOCATION))?;
         Ok(self)
     }
 }
@@ -111,23 +109,20 @@ impl Domain {
     /// Changes a post of the viewer's.
     pub async fn update_post(&self, viewer: &Viewer, id: PostId, change: &PostChange) -> Result<()> {
         self.require_own_post(viewer, id).await?;
-        let caption = change.caption.as_ref().map(|caption| caption.as_deref().unwrap_or_default());
-        let mentions = &match caption {
-            Some(caption) => self.mentioned(caption).await,
-            None => Vec::new(),
+        let mentions = &match &change.caption {
+            Patch::Set(caption) => self.mentioned(caption).await,
+            Patch::Keep | Patch::Clear => Vec::new(),
         };
         self.store
             .tx(id.slot(), |tx| async move {
                 let mut post = post::lock(&tx, id).await?.ok_or(Error::NotFound("post"))?;
                 let (old_tags, old_mentions) = (post.hashtags.clone(), post.mention_ids.clone());
-                if let Some(caption) = &change.caption {
-                    post.caption.clone_from(caption);
-                    post.hashtags = text::hashtags(caption.as_deref().unwrap_or_default());
+                if change.caption != Patch::Keep {
+                    change.caption.apply(&mut post.caption);
+                    post.hashtags = text::hashtags(post.caption.as_deref().unwrap_or_default());
                     post.mention_ids = mentions.iter().map(|user| user.uuid()).collect();
                 }
-                if let Some(location) = &change.location {
-                    post.location.clone_from(location);
-                }
+                change.location.apply(&mut post.location);
                 if let Some(policy) = change.comment_policy {
                     post.comment_policy = policy as i16;
                 }
@@ -217,9 +212,7 @@ impl Domain {
         let limit = u64::from(page.size) + 1;
         let posts = self
             .store
-            .read(author.slot(), async |connection| {
-                post::of_author(&connection, author, before, limit).await
-            })
+            .read(author.slot(), async |connection| post::of_author(&connection, author, before, limit).await)
             .await?;
         let seen = posts.into_iter().filter(|post| policy::sees_post(viewer, post, &user));
         let visible = seen.map(|post| {

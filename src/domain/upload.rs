@@ -257,4 +257,3 @@ fn rejected(row: &media::Model) -> Error {
     let reason = row.failure.clone().unwrap_or_else(|| "it could not be read".to_owned());
     Error::MediaRejected(reason.into())
 }
-

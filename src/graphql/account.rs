@@ -1,9 +1,10 @@
 //! Signing up, in and out; the profile; finding users.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use secrecy::ExposeSecret;
 
 use super::context::ContextExt;
+use super::nullable::{Nullable, nullable};
 use super::scalar::{DateTime, Url};
 use super::user::{User, UserPayload};
 use super::viewer::Viewer;
@@ -74,29 +75,27 @@ pub struct AccountQuery;
 #[Object]
 impl AccountQuery {
     /// the signed-in account; null when anonymous
-    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
-        let Some(viewer) = ctx.viewer() else { return Ok(None) };
-        let row = ctx.domain().viewer_account(viewer).await?;
-        Ok(Some(Viewer { row, viewer: viewer.clone() }))
+    async fn viewer(&self, ctx: &Context<'_>) -> Nullable<Viewer> {
+        let viewer = ctx.viewer()?;
+        let row = ctx.domain().viewer_account(viewer).await;
+        Some(row.map(|row| Viewer { row, viewer: viewer.clone() }))
     }
 
     /// by id or by username, exactly one
-    async fn user(
-        &self,
-        ctx: &Context<'_>,
-        id: Option<ID>,
-        username: Option<String>,
-    ) -> Result<Option<User>> {
-        let row = match (id, username) {
-            (Some(id), None) => ctx.domain().user_by_id(ctx.viewer(), UserId::parse("id", &id)?).await?,
-            (None, Some(username)) => ctx.domain().user_by_name(ctx.viewer(), &username).await?,
-            _ => return Err(Error::invalid("id", "or username must be given, and not both").into()),
-        };
-        Ok(row.map(|row| User { row }))
+    async fn user(&self, ctx: &Context<'_>, id: Option<ID>, username: Option<String>) -> Nullable<User> {
+        nullable(async {
+            let row = match (id, username) {
+                (Some(id), None) => ctx.domain().user_by_id(ctx.viewer(), UserId::parse("id", &id)?).await?,
+                (None, Some(username)) => ctx.domain().user_by_name(ctx.viewer(), &username).await?,
+                _ => return Err(Error::invalid("id", "or username must be given, and not both")),
+            };
+            Ok(row.map(|row| User { row }))
+        })
+        .await
     }
 
-    async fn is_username_available(&self, ctx: &Context<'_>, username: String) -> Result<Option<bool>> {
-        Ok(Some(ctx.domain().is_username_available(ctx.viewer(), &username).await?))
+    async fn is_username_available(&self, ctx: &Context<'_>, username: String) -> Nullable<bool> {
+        Some(ctx.domain().is_username_available(ctx.viewer(), &username).await)
     }
 }
 
@@ -105,50 +104,61 @@ pub struct AccountMutation;
 
 #[Object]
 impl AccountMutation {
-    async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<Option<AuthPayload>> {
+    async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Nullable<AuthPayload> {
         let account = NewAccount {
             email: input.email,
             username: input.username,
             password: input.password.into(),
             full_name: input.full_name,
         };
-        Ok(Some(ctx.domain().sign_up(account, &origin(ctx, None)).await?.into()))
+        Some(ctx.domain().sign_up(account, &origin(ctx, None)).await.map(AuthPayload::from))
     }
 
-    async fn sign_in(&self, ctx: &Context<'_>, input: SignInInput) -> Result<Option<AuthPayload>> {
+    async fn sign_in(&self, ctx: &Context<'_>, input: SignInInput) -> Nullable<AuthPayload> {
         let origin = origin(ctx, input.device);
-        Ok(Some(ctx.domain().sign_in(&input.login, input.password.into(), &origin).await?.into()))
+        let signed_in = ctx.domain().sign_in(&input.login, input.password.into(), &origin).await;
+        Some(signed_in.map(AuthPayload::from))
     }
 
-    async fn refresh_token(&self, ctx: &Context<'_>, refresh_token: String) -> Result<Option<AuthPayload>> {
-        Ok(Some(ctx.domain().refresh(&refresh_token, &origin(ctx, None)).await?.into()))
+    /// the same token again within 10 seconds gets the same answer; later it ends the session
+    async fn refresh_token(&self, ctx: &Context<'_>, refresh_token: String) -> Nullable<AuthPayload> {
+        Some(ctx.domain().refresh(&refresh_token, &origin(ctx, None)).await.map(AuthPayload::from))
     }
 
     async fn sign_out(
         &self,
         ctx: &Context<'_>,
         #[graphql(default_with = "Some(false)")] all_sessions: Option<bool>,
-    ) -> Result<Option<OkPayload>> {
-        ctx.domain().sign_out(ctx.require_viewer()?, all_sessions.unwrap_or(false)).await?;
-        Ok(Some(OkPayload { ok: true }))
+    ) -> Nullable<OkPayload> {
+        nullable(async {
+            ctx.domain().sign_out(ctx.require_viewer()?, all_sessions.unwrap_or(false)).await?;
+            Ok(Some(OkPayload { ok: true }))
+        })
+        .await
     }
 
-    async fn revoke_session(&self, ctx: &Context<'_>, id: ID) -> Result<Option<OkPayload>> {
-        let viewer = ctx.require_viewer()?;
-        ctx.domain().revoke_session(viewer, SessionId::parse("id", &id)?).await?;
-        Ok(Some(OkPayload { ok: true }))
+    async fn revoke_session(&self, ctx: &Context<'_>, id: ID) -> Nullable<OkPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            ctx.domain().revoke_session(viewer, SessionId::parse("id", &id)?).await?;
+            Ok(Some(OkPayload { ok: true }))
+        })
+        .await
     }
 
-    async fn update_profile(&self, ctx: &Context<'_>, input: ProfileInput) -> Result<Option<UserPayload>> {
-        let viewer = ctx.require_viewer()?;
-        let change = ProfileChange {
-            username: input.username.into(),
-            full_name: input.full_name.into(),
-            bio: input.bio.into(),
-            website: Patch::from(input.website).try_map(|url| Ok::<_, Error>(url.0))?,
-            avatar: Patch::from(input.avatar_id).try_map(|id| MediaId::parse("input.avatarId", &id))?,
-        };
-        let row = ctx.domain().update_profile(viewer, change).await?;
-        Ok(Some(UserPayload { user: User { row } }))
+    async fn update_profile(&self, ctx: &Context<'_>, input: ProfileInput) -> Nullable<UserPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let change = ProfileChange {
+                username: input.username.into(),
+                full_name: input.full_name.into(),
+                bio: input.bio.into(),
+                website: Patch::from(input.website).try_map(|url| Ok::<_, Error>(url.0))?,
+                avatar: Patch::from(input.avatar_id).try_map(|id| MediaId::parse("input.avatarId", &id))?,
+            };
+            let row = Box::pin(ctx.domain().update_profile(viewer, change)).await?;
+            Ok(Some(UserPayload { user: User { row } }))
+        })
+        .await
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
@@ -56,7 +57,7 @@ pub async fn of_post(
 
 #[Object]
 impl Comment {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
@@ -64,14 +65,11 @@ impl Comment {
         Ok(post::load(ctx, self.row.post()).await?.ok_or(Error::NotFound("post"))?)
     }
 
-    async fn author(&self, ctx: &Context<'_>) -> Option<Result<User>> {
-        nullable(async {
-            Ok(user::load(ctx, self.row.author()).await?)
-        })
-        .await
+    async fn author(&self, ctx: &Context<'_>) -> Nullable<User> {
+        nullable(async { Ok(user::load(ctx, self.row.author()).await?) }).await
     }
 
-    async fn parent(&self, ctx: &Context<'_>) -> Option<Result<Comment>> {
+    async fn parent(&self, ctx: &Context<'_>) -> Nullable<Comment> {
         nullable(async {
             let Some(parent) = self.row.parent() else { return Ok(None) };
             Ok(load(ctx, parent).await?)
@@ -97,7 +95,7 @@ impl Comment {
         ctx: &Context<'_>,
         #[graphql(default = 10)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<Comment>>> {
+    ) -> Nullable<Connection<Comment>> {
         nullable(async {
             let page = forward(List::Replies, first, after.as_ref())?;
             if self.row.reply_count == 0 {
@@ -143,11 +141,8 @@ pub struct CommentQuery;
 
 #[Object]
 impl CommentQuery {
-    async fn comment(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Comment>> {
-        nullable(async {
-            Ok(load(ctx, CommentId::parse("id", &id)?).await?)
-        })
-        .await
+    async fn comment(&self, ctx: &Context<'_>, id: ID) -> Nullable<Comment> {
+        nullable(async { Ok(load(ctx, CommentId::parse("id", &id)?).await?) }).await
     }
 }
 
@@ -160,7 +155,7 @@ impl CommentMutation {
         &self,
         ctx: &Context<'_>,
         input: CreateCommentInput,
-    ) -> Option<Result<CreateCommentPayload>> {
+    ) -> Nullable<CreateCommentPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (new, request) = input.parse()?;

@@ -1,6 +1,6 @@
 //! What a resolver has at hand.
 
-use async_graphql::{Context, Result as FieldResult};
+use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
 
 use super::loader::Reader;
@@ -56,10 +56,4 @@ impl ContextExt for Context<'_> {
     fn request(&self) -> &RequestContext {
         self.data_unchecked::<RequestContext>()
     }
-}
-
-/// Runs a nullable field's resolver. An error nulls this field alone: from a plain `Result<Option<T>>`
-/// the executor would null the field's parent.
-pub async fn nullable<T>(resolver: impl Future<Output = FieldResult<Option<T>>>) -> Option<FieldResult<T>> {
-    resolver.await.transpose()
 }

@@ -6,11 +6,12 @@ use async_graphql::{
     ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject,
 };
 
-use super::context::{ContextExt, nullable};
-use super::page::{Connection, Extra, forward};
-use super::scalar::{Cursor, DateTime};
+use super::context::ContextExt;
 use super::media::{self, Media};
+use super::nullable::{Nullable, nullable};
+use super::page::{Connection, Extra, forward};
 use super::post::{self, Post};
+use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::Error;
 use crate::domain::conversation::{NewMessage, Target};
@@ -51,7 +52,7 @@ pub async fn load_message(ctx: &Context<'_>, id: MessageId) -> Result<Option<Mes
 
 #[Object]
 impl Conversation {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
@@ -64,7 +65,7 @@ impl Conversation {
     }
 
     /// The post that the thread is about.
-    async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post>> {
+    async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.row.post() else { return Ok(None) };
             Ok(post::load(ctx, id).await?)
@@ -78,13 +79,16 @@ impl Conversation {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<User>>> {
+    ) -> Nullable<Connection<User>> {
         nullable(async {
             let page = forward(List::Members, first, after.as_ref())?;
             let id = self.row.id();
             let slice = if page.after.is_none() {
                 let members = ctx.loader().load_one(FirstMembers(id)).await?;
-                crate::domain::conversation::first_members(members.as_deref().map_or(&[], Vec::as_slice), &page)
+                crate::domain::conversation::first_members(
+                    members.as_deref().map_or(&[], Vec::as_slice),
+                    &page,
+                )
             } else {
                 ctx.domain().members(id, &page).await?
             };
@@ -93,7 +97,7 @@ impl Conversation {
         .await
     }
 
-    async fn last_message(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+    async fn last_message(&self, ctx: &Context<'_>) -> Nullable<Message> {
         nullable(async {
             let row = ctx.loader().load_one(LastMessage(self.row.id())).await?;
             Ok(row.map(|row| Message { row }))
@@ -103,18 +107,12 @@ impl Conversation {
 
     /// How many messages the viewer has not read; null when the viewer's shard can't be read or the
     /// viewer takes no part.
-    async fn unread_count(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
-        nullable(async {
-            Ok(self.entry(ctx).await?.map(|entry| entry.unread()))
-        })
-        .await
+    async fn unread_count(&self, ctx: &Context<'_>) -> Nullable<i32> {
+        nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.unread())) }).await
     }
 
-    async fn last_read_seq(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
-        nullable(async {
-            Ok(self.entry(ctx).await?.map(|entry| entry.read_seq))
-        })
-        .await
+    async fn last_read_seq(&self, ctx: &Context<'_>) -> Nullable<i32> {
+        nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.read_seq)) }).await
     }
 
     /// The messages in the order of their numbers; with neither `first` nor `last`, the last 20.
@@ -136,7 +134,7 @@ impl Conversation {
 }
 
 impl Conversation {
-    async fn entry(&self, ctx: &Context<'_>) -> Result<Option<Arc<inbox::Model>>> {
+    async fn entry(&self, ctx: &Context<'_>) -> Result<Option<Arc<inbox::Model>>, Error> {
         let Some(viewer) = ctx.viewer() else { return Ok(None) };
         let entry = Entry { user: viewer.user, conversation: self.row.id() };
         Ok(ctx.loader().load_one(entry).await?)
@@ -150,7 +148,7 @@ pub struct Message {
 
 #[Object]
 impl Message {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
@@ -173,7 +171,7 @@ impl Message {
         self.row.idempotency_key.as_deref().map(ID::from)
     }
 
-    async fn sender(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+    async fn sender(&self, ctx: &Context<'_>) -> Nullable<User> {
         nullable(async {
             let row = ctx.loader().load_one(self.row.sender()).await?;
             Ok(row.map(|row| User { row }))
@@ -191,7 +189,7 @@ impl Message {
     }
 
     /// The post that was sent along; null where the viewer may not see it.
-    async fn shared_post(&self, ctx: &Context<'_>) -> Option<Result<Post>> {
+    async fn shared_post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.row.shared_post_id else { return Ok(None) };
             Ok(post::load(ctx, PostId::from_row(id)).await?)
@@ -200,7 +198,7 @@ impl Message {
     }
 
     /// The message that it answers.
-    async fn reply_to(&self, ctx: &Context<'_>) -> Option<Result<Message>> {
+    async fn reply_to(&self, ctx: &Context<'_>) -> Nullable<Message> {
         nullable(async {
             let Some(id) = self.row.reply_to() else { return Ok(None) };
             Ok(ctx.loader().load_one(id).await?.map(|row| Message { row }))
@@ -299,7 +297,7 @@ pub struct ConversationQuery;
 #[Object]
 impl ConversationQuery {
     /// A conversation that the viewer takes part in, or the thread of a post that the viewer may see.
-    async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Conversation>> {
+    async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Nullable<Conversation> {
         nullable(async {
             let id = ConversationId::parse("id", &id)?;
             Ok(load(ctx, id).await?)
@@ -313,11 +311,7 @@ pub struct ConversationMutation;
 
 #[Object]
 impl ConversationMutation {
-    async fn send_message(
-        &self,
-        ctx: &Context<'_>,
-        input: SendMessageInput,
-    ) -> Option<Result<SendMessagePayload>> {
+    async fn send_message(&self, ctx: &Context<'_>, input: SendMessageInput) -> Nullable<SendMessagePayload> {
         nullable(async {
             let (key, message) = input.parse()?;
             let sent = ctx.domain().send_message(ctx.require_viewer()?, key, &message).await?;
@@ -342,13 +336,15 @@ impl Inbox {
 
 impl Extra for Inbox {}
 
+pub type ConversationConnection = Connection<Conversation, Inbox>;
+
 /// The viewer's conversations, the one with the newest message first.
-pub async fn viewer_conversations(
+pub async fn of_viewer(
     ctx: &Context<'_>,
     first: i32,
-    after: Option<Cursor>,
-) -> Result<Connection<Conversation, Inbox>> {
-    let page = forward(List::Conversations, first, after.as_ref())?;
+    after: Option<&Cursor>,
+) -> Result<ConversationConnection, Error> {
+    let page = forward(List::Conversations, first, after)?;
     let slice = ctx.domain().conversations(ctx.require_viewer()?, &page).await?;
     let ids: Vec<ConversationId> = slice.items.iter().map(|(_, entry)| entry.conversation()).collect();
     let mut found = ctx.loader().load_many(ids).await?;

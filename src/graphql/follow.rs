@@ -2,8 +2,9 @@
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
 use super::loader::IsFollower;
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::Cursor;
 use super::user::{self, User, UserPayload};
@@ -63,7 +64,7 @@ pub struct FollowMutation;
 
 #[Object]
 impl FollowMutation {
-    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Option<Result<UserPayload>> {
+    async fn follow_user(&self, ctx: &Context<'_>, id: ID) -> Nullable<UserPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = UserId::parse("id", &id)?;
@@ -73,7 +74,7 @@ impl FollowMutation {
         .await
     }
 
-    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Option<Result<UserPayload>> {
+    async fn unfollow_user(&self, ctx: &Context<'_>, id: ID) -> Nullable<UserPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = UserId::parse("id", &id)?;

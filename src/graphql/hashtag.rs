@@ -1,8 +1,9 @@
 //! Hashtags.
 
-use async_graphql::{Context, Object, Result};
+use async_graphql::{Context, Object};
 
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::post::Post;
 use super::scalar::Cursor;
@@ -27,7 +28,7 @@ impl Hashtag {
         self.tag.name()
     }
 
-    async fn post_count(&self, ctx: &Context<'_>) -> Option<Result<i32>> {
+    async fn post_count(&self, ctx: &Context<'_>) -> Nullable<i32> {
         nullable(async { Ok(Some(ctx.domain().hashtag_posts(&self.tag).await?)) }).await
     }
 
@@ -37,7 +38,7 @@ impl Hashtag {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<Post>>> {
+    ) -> Nullable<Connection<Post>> {
         nullable(async {
             let page = forward(List::PostsOfHashtag, first, after.as_ref())?;
             let posts = ctx.domain().posts_with(&self.tag, &page).await?;
@@ -55,7 +56,7 @@ pub struct HashtagQuery;
 #[Object]
 impl HashtagQuery {
     /// with the sign or without
-    async fn hashtag(&self, name: String) -> Option<Result<Hashtag>> {
+    async fn hashtag(&self, name: String) -> Nullable<Hashtag> {
         nullable(async { Ok(Some(Tag::parse("name", &name)?.into())) }).await
     }
 }

@@ -13,9 +13,7 @@ use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::domain::account::Viewer;
-use crate::domain::id::{
-    CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId,
-};
+use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::domain::policy::VisiblePost;
 use crate::domain::{Domain, Error};
 use crate::store::coalesce::Batch;

@@ -4,7 +4,8 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject
 use std::io::Read as _;
 use std::sync::Arc;
 
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
+use super::nullable::{Nullable, nullable};
 use super::scalar::{DateTime, Url};
 use crate::domain::id::MediaId;
 use crate::domain::media::State;
@@ -48,7 +49,7 @@ pub async fn load(ctx: &Context<'_>, ids: Vec<MediaId>) -> Result<Vec<Media>, Er
 
 #[Object]
 impl Media {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
@@ -62,7 +63,7 @@ impl Media {
 
     /// Where the image can be fetched, in the narrowest size that fills `width` pixels, or in the widest
     /// there is; null until the image is ready. The address is good for an hour at least.
-    async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Option<Result<Url>> {
+    async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Nullable<Url> {
         nullable(async {
             let wanted = match width {
                 Some(width) => Some(
@@ -137,12 +138,14 @@ pub struct MediaMutation;
 #[Object]
 impl MediaMutation {
     /// a presigned upload straight to object storage
-    async fn create_upload(&self, ctx: &Context<'_>, input: UploadInput) -> Option<Result<UploadPayload>> {
+    async fn create_upload(&self, ctx: &Context<'_>, input: UploadInput) -> Nullable<UploadPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
-            let new = NewUpload::check(&input.content_type, input.bytes, &input.sha256, input.alt.as_deref())?;
+            let new =
+                NewUpload::check(&input.content_type, input.bytes, &input.sha256, input.alt.as_deref())?;
             let (row, put) = ctx.domain().create_upload(viewer, &new).await?;
-            let headers = put.headers.into_iter().map(|(name, value)| Header { name: name.to_owned(), value });
+            let headers =
+                put.headers.into_iter().map(|(name, value)| Header { name: name.to_owned(), value });
             Ok(Some(UploadPayload {
                 media: Media::from(Arc::new(row)),
                 method: put.method.to_owned(),
@@ -155,7 +158,7 @@ impl MediaMutation {
     }
 
     /// the file was put: have it made ready to show
-    async fn finish_upload(&self, ctx: &Context<'_>, media_id: ID) -> Option<Result<MediaPayload>> {
+    async fn finish_upload(&self, ctx: &Context<'_>, media_id: ID) -> Nullable<MediaPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = MediaId::parse("mediaId", &media_id)?;
@@ -171,7 +174,7 @@ impl MediaMutation {
         ctx: &Context<'_>,
         file: Upload,
         alt: Option<String>,
-    ) -> Option<Result<MediaPayload>> {
+    ) -> Nullable<MediaPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let upload = file.value(ctx).map_err(|_| Error::invalid("file", "is missing"))?;
@@ -180,7 +183,7 @@ impl MediaMutation {
             let mut bytes = Vec::new();
             upload.content.take(limit + 1).read_to_end(&mut bytes).map_err(Error::internal)?;
             if bytes.len() as u64 > limit {
-                return Err(Error::PayloadTooLarge { limit }.into());
+                return Err(Error::PayloadTooLarge { limit });
             }
             let id = ctx.domain().upload_media(viewer, &content_type, bytes.into(), alt.as_deref()).await?;
             payload(ctx, id).await
@@ -189,7 +192,7 @@ impl MediaMutation {
     }
 }
 
-async fn payload(ctx: &Context<'_>, id: MediaId) -> Result<Option<MediaPayload>> {
+async fn payload(ctx: &Context<'_>, id: MediaId) -> Result<Option<MediaPayload>, Error> {
     let row = ctx.domain().tables.media.get(id).await?;
     Ok(row.map(|row| MediaPayload { media: row.into() }))
 }

@@ -5,10 +5,11 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::comment::{self, Comment};
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
 use super::conversation::{self, Conversation, Message};
 use super::media::Media;
 use super::notification::{self, Notification};
+use super::nullable::{Nullable, nullable};
 use super::post::{self, Post};
 use super::user::{self, User};
 use crate::domain::Error;
@@ -34,18 +35,15 @@ pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    async fn node(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Node>> {
-        nullable(async {
-            Ok(load(ctx, parse("id", &id)?).await?)
-        })
-        .await
+    async fn node(&self, ctx: &Context<'_>, id: ID) -> Nullable<Node> {
+        nullable(async { Ok(load(ctx, parse("id", &id)?).await?) }).await
     }
 
     /// up to 100, in the order of the ids
-    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Option<Result<Vec<Option<Node>>>> {
+    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Nullable<Vec<Option<Node>>> {
         nullable(async {
             if ids.len() > MAX_PAGE as usize {
-                return Err(Error::invalid("ids", format!("has more than {MAX_PAGE} ids")).into());
+                return Err(Error::invalid("ids", format!("has more than {MAX_PAGE} ids")));
             }
             let ids: Vec<Uuid> = ids.iter().map(|id| parse("ids", id)).collect::<Result<_, Error>>()?;
             let nodes = join_all(ids.into_iter().map(|id| load(ctx, id))).await;

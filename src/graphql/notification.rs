@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, Union};
 
 use super::comment::{self, Comment};
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
 use super::conversation::{self, Message};
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, Extra, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
@@ -120,12 +121,12 @@ impl Notification {
     }
 
     /// What it is about; null when it is gone.
-    async fn target(&self, ctx: &Context<'_>) -> Option<Result<NotificationTarget>> {
+    async fn target(&self, ctx: &Context<'_>) -> Nullable<NotificationTarget> {
         nullable(async { Ok(NotificationTarget::load(ctx, self.0.target_id).await?) }).await
     }
 
     /// A sentence in English; null when who did it can't be read.
-    async fn text(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+    async fn text(&self, ctx: &Context<'_>) -> Nullable<String> {
         nullable(async {
             let Some(actor) = self.newest_actors(ctx).await?.first().copied() else { return Ok(None) };
             let kind = self.stored_kind()?;
@@ -182,15 +183,17 @@ impl NotificationExtra {
 
 impl Extra for NotificationExtra {}
 
+pub type NotificationConnection = Connection<Notification, NotificationExtra>;
+
 /// A page of the viewer's notifications, those in which somebody acted last first.
-pub async fn viewer_notifications(
+pub async fn of_viewer(
     ctx: &Context<'_>,
     first: i32,
-    after: Option<Cursor>,
+    after: Option<&Cursor>,
     kinds: Option<Vec<NotificationKind>>,
-) -> Result<Connection<Notification, NotificationExtra>> {
+) -> Result<NotificationConnection, Error> {
     let viewer = ctx.require_viewer()?;
-    let page = forward(List::Notifications, first, after.as_ref())?;
+    let page = forward(List::Notifications, first, after)?;
     let kinds: Option<Vec<Kind>> = kinds.map(|kinds| kinds.into_iter().map(Kind::from).collect());
     let rows = ctx.domain().notifications(viewer, &page, kinds.as_deref()).await?;
     let place = |row: &Model| Place::moment(row.updated_at, row.id);
@@ -210,11 +213,7 @@ pub struct NotificationMutation;
 
 #[Object]
 impl NotificationMutation {
-    async fn mark_notification_as_read(
-        &self,
-        ctx: &Context<'_>,
-        id: ID,
-    ) -> Option<Result<NotificationPayload>> {
+    async fn mark_notification_as_read(&self, ctx: &Context<'_>, id: ID) -> Nullable<NotificationPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = NotificationId::parse("id", &id)?;
@@ -229,7 +228,7 @@ impl NotificationMutation {
         &self,
         ctx: &Context<'_>,
         up_to: Option<Cursor>,
-    ) -> Option<Result<NotificationPayload>> {
+    ) -> Nullable<NotificationPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let up_to = up_to.as_ref().map(|cursor| cursor.0.as_str());

@@ -3,22 +3,23 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 
 use super::comment::{self, Comment, CommentOrder};
+use super::context::ContextExt;
 use super::conversation::Conversation;
-use super::context::{ContextExt, nullable};
 use super::hashtag::Hashtag;
 use super::loader::IsLiked;
 use super::media::{self, Media};
+use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
-use crate::domain::idempotency::Request;
+use crate::domain::Error;
 use crate::domain::hashtag::Tag;
 use crate::domain::id::{ConversationId, MediaId, PostId};
+use crate::domain::idempotency::Request;
 use crate::domain::page::List;
 use crate::domain::policy::{self, VisiblePost};
 use crate::domain::post::{NewPost, PostChange};
 use crate::domain::text::IdempotencyKey;
-use crate::domain::Error;
 
 /// Who may comment, or write a direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -65,7 +66,7 @@ pub async fn of_user(
 
 #[Object]
 impl Post {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.seen.post.id.into()
     }
 
@@ -114,7 +115,7 @@ impl Post {
     }
 
     /// null for anonymous callers
-    async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Option<Result<bool>> {
+    async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Nullable<bool> {
         nullable(async {
             let Some(viewer) = ctx.viewer() else { return Ok(None) };
             let liked = ctx.loader().load_one(IsLiked(self.seen.post.id(), viewer.user)).await?;
@@ -137,11 +138,9 @@ impl Post {
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
         #[graphql(default_with = "CommentOrder::Newest")] order: CommentOrder,
-    ) -> Option<Result<Connection<Comment>>> {
-        nullable(async {
-            Ok(Some(comment::of_post(ctx, &self.seen, order, first, after.as_ref()).await?))
-        })
-        .await
+    ) -> Nullable<Connection<Comment>> {
+        nullable(async { Ok(Some(comment::of_post(ctx, &self.seen, order, first, after.as_ref()).await?)) })
+            .await
     }
 
     async fn likers(
@@ -149,7 +148,7 @@ impl Post {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<User>>> {
+    ) -> Nullable<Connection<User>> {
         nullable(async {
             let page = forward(List::LikesOfPost, first, after.as_ref())?;
             let users = ctx.domain().likers(self.seen.post.id(), &page).await?;
@@ -159,7 +158,7 @@ impl Post {
     }
 
     /// the post's message thread; null when the viewer may not see it
-    async fn conversation(&self, ctx: &Context<'_>) -> Option<Result<Conversation>> {
+    async fn conversation(&self, ctx: &Context<'_>) -> Nullable<Conversation> {
         nullable(async {
             let thread = ConversationId::of_post(self.seen.post.id());
             Ok(super::conversation::load(ctx, thread).await?)
@@ -216,22 +215,13 @@ impl UpdatePostInput {
     fn parse(self) -> Result<(PostId, PostChange), Error> {
         let id = PostId::parse("input.id", &self.id)?;
         let change = PostChange {
-            caption: given(self.caption),
-            location: given(self.location),
+            caption: self.caption.into(),
+            location: self.location.into(),
             comment_policy: self.comment_policy.map(Into::into),
             likes_disabled: self.likes_disabled,
             sensitive: self.sensitive,
         };
         Ok((id, change.check()?))
-    }
-}
-
-/// What was given: `None` for a field that was left out, `Some(None)` for null.
-pub fn given<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
-    match field {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(value) => Some(Some(value)),
     }
 }
 
@@ -257,11 +247,8 @@ pub struct PostQuery;
 
 #[Object]
 impl PostQuery {
-    async fn post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Post>> {
-        nullable(async {
-            Ok(load(ctx, PostId::parse("id", &id)?).await?)
-        })
-        .await
+    async fn post(&self, ctx: &Context<'_>, id: ID) -> Nullable<Post> {
+        nullable(async { Ok(load(ctx, PostId::parse("id", &id)?).await?) }).await
     }
 }
 
@@ -270,7 +257,7 @@ pub struct PostMutation;
 
 #[Object]
 impl PostMutation {
-    async fn create_post(&self, ctx: &Context<'_>, input: CreatePostInput) -> Option<Result<CreatePostPayload>> {
+    async fn create_post(&self, ctx: &Context<'_>, input: CreatePostInput) -> Nullable<CreatePostPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (new, request) = input.parse()?;
@@ -281,7 +268,7 @@ impl PostMutation {
         .await
     }
 
-    async fn update_post(&self, ctx: &Context<'_>, input: UpdatePostInput) -> Option<Result<PostPayload>> {
+    async fn update_post(&self, ctx: &Context<'_>, input: UpdatePostInput) -> Nullable<PostPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (id, change) = input.parse()?;
@@ -291,7 +278,7 @@ impl PostMutation {
         .await
     }
 
-    async fn delete_post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<DeletedPayload>> {
+    async fn delete_post(&self, ctx: &Context<'_>, id: ID) -> Nullable<DeletedPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             ctx.domain().delete_post(viewer, PostId::parse("id", &id)?).await?;
@@ -300,22 +287,16 @@ impl PostMutation {
         .await
     }
 
-    async fn like_post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<PostPayload>> {
-        nullable(async {
-            set_like(ctx, &id, true).await
-        })
-        .await
+    async fn like_post(&self, ctx: &Context<'_>, id: ID) -> Nullable<PostPayload> {
+        nullable(async { set_like(ctx, &id, true).await }).await
     }
 
-    async fn unlike_post(&self, ctx: &Context<'_>, id: ID) -> Option<Result<PostPayload>> {
-        nullable(async {
-            set_like(ctx, &id, false).await
-        })
-        .await
+    async fn unlike_post(&self, ctx: &Context<'_>, id: ID) -> Nullable<PostPayload> {
+        nullable(async { set_like(ctx, &id, false).await }).await
     }
 }
 
-async fn set_like(ctx: &Context<'_>, id: &ID, active: bool) -> Result<Option<PostPayload>> {
+async fn set_like(ctx: &Context<'_>, id: &ID, active: bool) -> Result<Option<PostPayload>, Error> {
     let viewer = ctx.require_viewer()?;
     let id = PostId::parse("id", id)?;
     ctx.domain().set_like(viewer, id, active).await?;

@@ -8,9 +8,10 @@ use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
 
 use super::code::ErrorCode;
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
 use super::conversation::Message;
 use super::notification::{self, Notification};
+use super::nullable::{Nullable, nullable};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use crate::domain::account::Viewer;
@@ -106,7 +107,7 @@ pub struct FeedEvent {
 #[ComplexObject]
 impl FeedEvent {
     /// The post that came into the feed; null where it is gone again.
-    async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post>> {
+    async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.came else { return Ok(None) };
             Ok(post::load(ctx, id).await?)

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
-use super::context::{ContextExt, nullable};
+use super::context::ContextExt;
 use super::follow::{self, Relationship};
 use super::media::Media;
+use super::nullable::{Nullable, nullable};
 use super::page::Connection;
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime, Url};
@@ -48,14 +49,14 @@ pub async fn connection(
 }
 
 /// The user as a mutation has left it.
-pub async fn payload(ctx: &Context<'_>, id: UserId) -> Result<Option<UserPayload>> {
+pub async fn payload(ctx: &Context<'_>, id: UserId) -> Result<Option<UserPayload>, Error> {
     let row = ctx.domain().require_user(ctx.viewer(), id).await?;
     Ok(Some(UserPayload { user: row.into() }))
 }
 
 #[Object]
 impl User {
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.into()
     }
 
@@ -75,7 +76,7 @@ impl User {
         self.row.website.clone().map(Url)
     }
 
-    async fn avatar(&self, ctx: &Context<'_>) -> Option<Result<Media>> {
+    async fn avatar(&self, ctx: &Context<'_>) -> Nullable<Media> {
         nullable(async {
             let Some(id) = self.row.avatar() else { return Ok(None) };
             Ok(ctx.loader().load_one(id).await?.map(Media::from))
@@ -104,7 +105,7 @@ impl User {
     }
 
     /// null for yourself and for anonymous callers
-    async fn relationship(&self, ctx: &Context<'_>) -> Option<Result<Relationship>> {
+    async fn relationship(&self, ctx: &Context<'_>) -> Nullable<Relationship> {
         nullable(async { Ok(follow::relationship(ctx, self.row.id()).await?) }).await
     }
 
@@ -114,7 +115,7 @@ impl User {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<Post>>> {
+    ) -> Nullable<Connection<Post>> {
         nullable(async { Ok(Some(post::of_user(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
     }
 
@@ -124,8 +125,9 @@ impl User {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<User>>> {
-        nullable(async { Ok(Some(follow::followers(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
+    ) -> Nullable<Connection<User>> {
+        nullable(async { Ok(Some(follow::followers(ctx, self.row.id(), first, after.as_ref()).await?)) })
+            .await
     }
 
     /// the newest first
@@ -134,8 +136,9 @@ impl User {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<Cursor>,
-    ) -> Option<Result<Connection<User>>> {
-        nullable(async { Ok(Some(follow::following(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
+    ) -> Nullable<Connection<User>> {
+        nullable(async { Ok(Some(follow::following(ctx, self.row.id(), first, after.as_ref()).await?)) })
+            .await
     }
 }
 

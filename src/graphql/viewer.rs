@@ -5,6 +5,11 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, Object, Result};
 
 use super::context::ContextExt;
+use super::conversation::{self, ConversationConnection};
+use super::feed::{self, FeedConnection};
+use super::notification::{self, NotificationConnection, NotificationKind};
+use super::nullable::{Nullable, nullable};
+use super::scalar::Cursor;
 use super::session::Session;
 use super::user::User;
 use crate::domain::account;
@@ -65,6 +70,37 @@ impl Viewer {
 
     async fn state(&self) -> AccountState {
         account::AccountState::of(self.row.state).into()
+    }
+
+    /// the newest post first
+    async fn feed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Nullable<FeedConnection> {
+        nullable(async { Ok(Some(feed::of_viewer(ctx, first, after.as_ref()).await?)) }).await
+    }
+
+    /// those in which somebody acted last first
+    async fn notifications(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+        kinds: Option<Vec<NotificationKind>>,
+    ) -> Nullable<NotificationConnection> {
+        nullable(async { Ok(Some(notification::of_viewer(ctx, first, after.as_ref(), kinds).await?)) }).await
+    }
+
+    /// the one with the newest message first
+    async fn conversations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: i32,
+        after: Option<Cursor>,
+    ) -> Nullable<ConversationConnection> {
+        nullable(async { Ok(Some(conversation::of_viewer(ctx, first, after.as_ref()).await?)) }).await
     }
 
     /// the sign-ins that are in force, the one seen last first

@@ -135,7 +135,8 @@ pub async fn owners(connection: &DatabaseConnection, names: &[Name]) -> Result<V
     let slots: Vec<i16> = names.iter().map(|name| name.slot().column()).collect();
     let kinds: Vec<i16> = names.iter().map(|name| name.kind().column()).collect();
     let texts: Vec<String> = names.iter().map(|name| name.text().to_owned()).collect();
-    let sql = "select user_id from unnest($1::smallint[], $2::smallint[], $3::text[]) wanted (slot, kind, name)
+    let sql =
+        "select user_id from unnest($1::smallint[], $2::smallint[], $3::text[]) wanted (slot, kind, name)
         join claims using (slot, kind, name)";
     let rows = Owner::find_by_statement(sql_with(sql, [slots.into(), kinds.into(), texts.into()]))
         .all(connection)

@@ -22,7 +22,8 @@ pub async fn index(tx: &Tx, name: &str, post: PostId, active: bool, version: i64
         values ($1, $2, $3, false, -1) on conflict do nothing";
     let key = [slot.into(), name.into(), post.uuid().into()];
     connection.execute_raw(sql_with(insert, key.clone())).await.map_err(failure)?;
-    let lock = "select active, version from hashtag_posts where slot = $1 and name = $2 and post_id = $3 for update";
+    let lock =
+        "select active, version from hashtag_posts where slot = $1 and name = $2 and post_id = $3 for update";
     let known = Known::find_by_statement(sql_with(lock, key)).one(connection).await.map_err(failure)?;
     let Some(known) = known.filter(|known| known.version < version) else { return Ok(()) };
     let update = "update hashtag_posts set active = $4, version = $5

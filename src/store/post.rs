@@ -1,7 +1,9 @@
 //! Posts; in their author's slot.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect,
+};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
@@ -134,9 +136,8 @@ pub async fn of_author(
     before: Option<PostId>,
     limit: u64,
 ) -> Result<Vec<Model>> {
-    let mut query = Entity::find()
-        .filter(Column::AuthorId.eq(author.uuid()))
-        .filter(Column::DeletedAt.is_null());
+    let mut query =
+        Entity::find().filter(Column::AuthorId.eq(author.uuid())).filter(Column::DeletedAt.is_null());
     if let Some(before) = before {
         query = query.filter(Column::Id.lt(before.uuid()));
     }

@@ -41,8 +41,10 @@ pub async fn purge(store: &Store) -> Result<()> {
     for shard in store.shards() {
         // One shard that can't be reached does not keep the others from being purged.
         let purged = async {
-            drain(shard, |connection| idempotency::purge(connection, PURGE_ROWS)).await?;
-            drain(shard, |connection| notification::purge_log(connection, PURGE_ROWS)).await
+            drain(shard, |connection| async move { idempotency::purge(&connection, PURGE_ROWS).await })
+                .await?;
+            drain(shard, |connection| async move { notification::purge_log(&connection, PURGE_ROWS).await })
+                .await
         };
         result = result.and(purged.await);
     }
@@ -50,10 +52,10 @@ pub async fn purge(store: &Store) -> Result<()> {
 }
 
 /// Deletes a part at a time, until nothing is left to delete.
-async fn drain<'a, R>(shard: &'a Shard, purge: impl Fn(&'a DatabaseConnection) -> R) -> Result<()>
+async fn drain<R>(shard: &Shard, purge: impl Fn(DatabaseConnection) -> R) -> Result<()>
 where
     R: Future<Output = Result<u64>>,
 {
-    while shard.bounded(purge(&shard.primary)).await? > 0 {}
+    while shard.bounded(purge(shard.primary.clone())).await? > 0 {}
     Ok(())
 }

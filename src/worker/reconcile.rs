@@ -16,15 +16,10 @@ const BATCH: u32 = 200;
 /// How long the mark of a sign-up that was taken back is kept: much longer than any request lasts.
 const KEEP_ABORTED: time::Duration = time::Duration::days(7);
 
-/// Runs until `stopping`. Each shard has its own loop, so that a dead one does not hold up the others.
-pub async fn run(domain: Domain, stopping: CancellationToken) {
-    let shards = 0..domain.store.shards().len();
-    join_all(shards.map(|shard| watch(&domain, shard, &stopping))).await;
-}
-
-async fn watch(domain: &Domain, shard: usize, stopping: &CancellationToken) {
+/// Settles the claims of one shard again and again, until `stopping`.
+pub async fn run(domain: Domain, shard: usize, stopping: CancellationToken) {
     loop {
-        let Some(done) = stopping.run_until_cancelled(reconcile_shard(domain, shard)).await else { return };
+        let Some(done) = stopping.run_until_cancelled(reconcile_shard(&domain, shard)).await else { return };
         match done {
             Ok(sum) if sum != Reconciled::default() => {
                 tracing::info!(shard, sum.confirmed, sum.freed, sum.left, "settled claims");

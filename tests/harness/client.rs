@@ -57,8 +57,7 @@ impl Client {
 
     /// The whole response: `data`, `errors`.
     pub async fn ask(&self, query: &str, variables: Value) -> Value {
-        let mut request =
-            self.http.post(self.url()).json(&json!({ "query": query, "variables": variables }));
+        let mut request = self.http.post(self.url()).json(&json!({ "query": query, "variables": variables }));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -79,7 +78,8 @@ impl Client {
     }
 
     pub async fn sign_up(&self, username: &str) -> Person {
-        let input = json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD });
+        let input =
+            json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD });
         let data = self
             .data(
                 "mutation ($input: SignUpInput!) { signUp(input: $input) {
@@ -123,8 +123,9 @@ impl Client {
 
     pub async fn until_ready(&self, media: &str) {
         super::eventually("the image is ready", async || {
-            let data =
-                self.data("query ($id: ID!) { node(id: $id) { ... on Media { state } } }", json!({ "id": media })).await;
+            let data = self
+                .data("query ($id: ID!) { node(id: $id) { ... on Media { state } } }", json!({ "id": media }))
+                .await;
             assert_ne!(data["node"]["state"], "FAILED");
             (data["node"]["state"] == "READY").then_some(())
         })
@@ -153,7 +154,9 @@ impl Client {
         let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
         let mut socket = Socket { stream, next: 0 };
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        socket.send(json!({ "type": "connection_init", "payload": { "authorization": authorization } })).await;
+        socket
+            .send(json!({ "type": "connection_init", "payload": { "authorization": authorization } }))
+            .await;
         let answer = socket.receive().await.expect("an answer");
         assert_eq!(answer["type"], "connection_ack", "{answer}");
         socket

@@ -8,7 +8,9 @@ use std::sync::{Mutex, OnceLock};
 use fowergram::config::{Endpoint, ShardConfig};
 use fowergram::dev::{Plan, Servers, token_key};
 use fowergram::store::migrate::{self, Step};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, FromQueryResult, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, FromQueryResult, Statement,
+};
 
 /// The database that is copied for each world; and the one of a world that has its own servers.
 pub const DATABASE: &str = "fowergram";

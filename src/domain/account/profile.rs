@@ -147,23 +147,10 @@ fn check(change: ProfileChange) -> Result<Checked> {
     };
     Ok(Checked {
         username,
-        full_name: blank_clears(change.full_name, |text| {
-            text::optional("input.fullName", Some(text), FULL_NAME)
-        })?,
-        bio: blank_clears(change.bio, |text| text::optional("input.bio", Some(text), BIO))?,
-        website: blank_clears(change.website, website)?,
+        full_name: change.full_name.read(|text| text::optional("input.fullName", Some(text), FULL_NAME))?,
+        bio: change.bio.read(|text| text::optional("input.bio", Some(text), BIO))?,
+        website: change.website.read(website)?,
         avatar: change.avatar,
-    })
-}
-
-fn blank_clears(
-    change: Patch<String>,
-    read: impl FnOnce(&str) -> Result<Option<String>>,
-) -> Result<Patch<String>> {
-    Ok(match change.try_map(|text| read(&text))? {
-        Patch::Set(None) | Patch::Clear => Patch::Clear,
-        Patch::Set(Some(text)) => Patch::Set(text),
-        Patch::Keep => Patch::Keep,
     })
 }
 
