@@ -32,8 +32,8 @@ impl Report {
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let Rounds { user, feed, create_post, select, transaction, memory } = &self.rounds;
-        writeln!(text, "| | a second | p50 | p99 | of pgbench |")?;
-        writeln!(text, "|---|--:|--:|--:|---|")?;
+        writeln!(text, "| | a second | p50 | p99 | CPU of the API, each | of pgbench |")?;
+        writeln!(text, "|---|--:|--:|--:|--:|---|")?;
         for (name, series, base, base_name) in [
             ("`user(id)`", user, select, "select"),
             ("`viewer.feed(first: 20)` with authors", feed, select, "select"),
@@ -41,12 +41,13 @@ impl Report {
         ] {
             let (rate, ratio) = (thousands(median(&series.rates)), spread(&series.ratios(base)));
             let (p50, p99) = percentiles(&series.latency);
-            writeln!(text, "| {name} | {rate} | {p50} | {p99} | {ratio} of the {base_name} |")?;
+            let cpu = series.cpu.as_micros() / u128::from(series.latency.len().max(1));
+            writeln!(text, "| {name} | {rate} | {p50} | {p99} | {cpu} µs | {ratio} of the {base_name} |")?;
         }
         for (name, series) in
             [("pgbench, prepared select by key", select), ("pgbench, transaction", transaction)]
         {
-            writeln!(text, "| {name} | {} | | | |", thousands(median(&series.rates)))?;
+            writeln!(text, "| {name} | {} | | | | |", thousands(median(&series.rates)))?;
         }
         writeln!(text, "\n| a message, to a subscriber of the other process | p50 | p99 |\n|---|--:|--:|")?;
         for (name, latency) in [

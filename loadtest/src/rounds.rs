@@ -23,11 +23,28 @@ pub struct Series {
     pub rates: Vec<f64>,
     /// In nanoseconds, over all rounds; empty for pgbench, which tells no percentiles.
     pub latency: Histogram<u64>,
+    /// What the API process worked, over all rounds; none where that can't be seen.
+    pub cpu: Duration,
 }
 
 impl Series {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { rates: Vec::new(), latency: histogram()? })
+        Ok(Self { rates: Vec::new(), latency: histogram()?, cpu: Duration::ZERO })
+    }
+
+    /// Loads the first API process with one part of a round.
+    async fn load(
+        &mut self,
+        stack: &Stack,
+        works: &mut Vec<Work>,
+        time: Duration,
+        memory: &mut Option<Memory>,
+    ) -> anyhow::Result<()> {
+        let pid = stack.api_pid()?;
+        let before = machine::cpu_time(&[pid]);
+        let load = machine::watch(pid, memory, load::run(stack.api(0), works, time)).await?;
+        self.cpu += machine::cpu_time(&[pid]).saturating_sub(before);
+        self.add(&load)
     }
 
     fn add(&mut self, load: &Load) -> anyhow::Result<()> {
@@ -118,13 +135,11 @@ impl Rounds {
         works: &mut Works,
         time: Duration,
     ) -> anyhow::Result<()> {
-        let (api, pid) = (stack.api(0), stack.api_pid()?);
         let memory = &mut self.memory;
-        self.user.add(&machine::watch(pid, memory, load::run(api, &mut works.user, time)).await?)?;
+        self.user.load(stack, &mut works.user, time, memory).await?;
         self.select.rates.push(pgbench.run(Script::Select, time).await?);
-        self.feed.add(&machine::watch(pid, memory, load::run(api, &mut works.feed, time)).await?)?;
-        let posts = load::run(api, &mut works.create_post, time);
-        self.create_post.add(&machine::watch(pid, memory, posts).await?)?;
+        self.feed.load(stack, &mut works.feed, time, memory).await?;
+        self.create_post.load(stack, &mut works.create_post, time, memory).await?;
         machine::settle(&stack.pids()).await;
         self.transaction.rates.push(pgbench.run(Script::Transaction, time).await?);
         Ok(())
