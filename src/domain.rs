@@ -17,6 +17,7 @@ pub mod id;
 pub mod idempotency;
 pub mod media;
 pub mod mention;
+pub mod message;
 pub mod notification;
 pub mod page;
 pub mod password;

@@ -1,12 +1,133 @@
-//! X
+//! A demo network: people, posts and talk, made by the same rules as everybody else's.
+
+mod cast;
+mod picture;
+mod plan;
+mod progress;
+mod words;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::domain::Domain;
-#[derive(Debug, Default, clap::Args)]
-pub struct Size {}
+use crate::domain::account::Viewer;
+use crate::domain::id::PostId;
+use cast::Cast;
+use plan::{Person, Plan};
+use progress::Stage;
+
+/// Whom to sign in as.
 pub const DEMO_LOGIN: &str = "demo";
-pub const DEMO_PASSWORD: &str = "x";
-pub async fn run(_: &Domain, _: &Size) -> anyhow::Result<()> {
-    Ok(())
+/// The password of all demo people.
+pub const DEMO_PASSWORD: &str = "olive-harbour-lantern-42";
+/// The account that is made last: who finds it knows that the network is complete.
+const LAST_LOGIN: &str = "fowergram";
+
+/// How many things are made at once.
+const AT_ONCE: usize = 12;
+/// How many of those that wait for an image.
+const IMAGES_AT_ONCE: usize = 48;
+
+/// How large the demo network is.
+#[derive(Debug, Clone, Args)]
+pub struct Size {
+    /// How many people
+    #[arg(long, default_value_t = 200)]
+    pub users: usize,
+
+    /// How many posts
+    #[arg(long, default_value_t = 2000)]
+    pub posts: usize,
+
+    /// How many posts have images of full size; the others' are small
+    #[arg(long, default_value_t = 60)]
+    pub images: usize,
+
+    /// Another number gives another network
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
-pub async fn run_once(_: &Domain, _: &Size) -> anyhow::Result<()> {
-    Ok(())
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { users: 200, posts: 2000, images: 60, seed: 1 }
+    }
+}
+
+/// Makes the network unless it is there. One that is not complete is completed.
+pub async fn run_once(domain: &Domain, size: &Size) -> anyhow::Result<()> {
+    if !domain.is_username_available(None, LAST_LOGIN).await? {
+        return Ok(());
+    }
+    run(domain, size).await
+}
+
+/// Makes the network. Run again with the same size, it makes what is missing; comments and messages are
+/// known again for a day, the rest for ever.
+pub async fn run(domain: &Domain, size: &Size) -> anyhow::Result<()> {
+    let plan = Arc::new(Plan::draw(size));
+    let cast = Cast::new(domain, plan.clone(), size);
+
+    let one = |person| cast.clone().join(person);
+    let people: Arc<[Viewer]> = each("people", AT_ONCE, 0..plan.people.len(), one).await?.into();
+
+    let one = |(follower, followed): (usize, usize)| {
+        cast.clone().follow(people[follower].clone(), people[followed].clone())
+    };
+    each("follows", AT_ONCE, plan.follows.iter().copied(), one).await?;
+
+    let posts = posts(&cast, &plan, &people).await?;
+
+    let one = |(person, post): (usize, usize)| cast.clone().like(people[person].clone(), posts[post]);
+    each("likes", AT_ONCE, plan.likes.iter().copied(), one).await?;
+
+    let one = |index: usize| cast.clone().comments(index, posts[plan.comments[index].0], people.clone());
+    each("commented posts", AT_ONCE, 0..plan.comments.len(), one).await?;
+
+    let one = |index| cast.clone().talk(index, posts.clone(), people.clone());
+    each("conversations", AT_ONCE, 0..plan.talks.len(), one).await?;
+
+    let last = Person {
+        username: LAST_LOGIN.to_owned(),
+        full_name: "Fowergram".to_owned(),
+        bio: None,
+        avatar: None,
+    };
+    cast.sign_up(&last).await.map(|_| ())
+}
+
+async fn posts(cast: &Cast, plan: &Plan, people: &[Viewer]) -> anyhow::Result<Arc<[PostId]>> {
+    let known = stream::iter(people.iter().cloned().map(|author| cast.clone().posts_of(author)));
+    let known: Vec<HashMap<String, PostId>> = known.buffered(AT_ONCE).try_collect().await.context("posts")?;
+    let one = |index: usize| {
+        let planned = &plan.posts[index];
+        let made = known[planned.author].get(&planned.caption).copied();
+        let (cast, author) = (cast.clone(), people[planned.author].clone());
+        async move {
+            match made {
+                Some(post) => Ok(post),
+                None => cast.post(index, author).await,
+            }
+        }
+    };
+    Ok(each("posts", IMAGES_AT_ONCE, 0..plan.posts.len(), one).await?.into())
+}
+
+/// Does one thing for each item, so many at once, with what came out in the order of the items. The
+/// first error ends it.
+async fn each<T, O, R: Future<Output = anyhow::Result<O>>>(
+    name: &'static str,
+    at_once: usize,
+    items: impl ExactSizeIterator<Item = T>,
+    one: impl Fn(T) -> R,
+) -> anyhow::Result<Vec<O>> {
+    let stage = Stage::begin(name, items.len());
+    let done = stream::iter(items.map(one)).buffered(at_once).inspect_ok(|_| stage.step());
+    let done = done.try_collect().await.with_context(|| name)?;
+    stage.end();
+    Ok(done)
 }

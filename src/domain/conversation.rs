@@ -1,26 +1,13 @@
-//! Conversations: who may read and write where, sending, and each member's list.
+//! Conversations: who may read where, and each member's list.
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use uuid::Uuid;
-
 use super::account::Viewer;
-use super::event::{Event, Sent};
-use super::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
-use super::idempotency::{Created, Request};
+use super::event::Sent;
+use super::id::{ConversationId, MessageId, PostId, UserId};
 use super::page::{Page, Place, Slice};
-use super::text::{self, IdempotencyKey};
 use super::{Domain, Error, Result};
-use crate::store::idempotency::Record;
-use crate::store::{Tx, conversation, idempotency, inbox, media, message};
-
-/// The most characters in a message.
-pub const MAX_TEXT: usize = 4000;
-/// The most images in a message.
-pub const MAX_MEDIA: usize = 10;
-/// To how many inboxes a message goes at most: of a long thread, those who joined last.
-const MAX_INBOXES: i64 = 500;
+use crate::store::{conversation, inbox, message};
 
 /// What a conversation is. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,159 +29,7 @@ impl ConversationKind {
     }
 }
 
-/// Where a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    Conversation(ConversationId),
-    /// The direct conversation with this user.
-    User(UserId),
-    /// The thread of this post.
-    Post(PostId),
-}
-
-/// A message to be sent, its parts checked one by one and against each other.
-#[derive(Debug, Clone, Serialize)]
-pub struct NewMessage {
-    pub to: Target,
-    pub text: Option<String>,
-    pub media: Vec<MediaId>,
-    pub shared_post: Option<PostId>,
-    pub reply_to: Option<MessageId>,
-}
-
-impl NewMessage {
-    /// Checks the text and that there is something to send.
-    pub fn parse(
-        to: Target,
-        text: Option<&str>,
-        media: Vec<MediaId>,
-        shared_post: Option<PostId>,
-        reply_to: Option<MessageId>,
-    ) -> Result<Self> {
-        let text = text::optional("input.text", text, MAX_TEXT)?;
-        if text.is_none() && media.is_empty() && shared_post.is_none() {
-            return Err(Error::invalid("input.text", "is empty, and nothing else is sent"));
-        }
-        if media.len() > MAX_MEDIA {
-            return Err(Error::invalid("input.mediaIds", format!("has more than {MAX_MEDIA} images")));
-        }
-        if media.iter().enumerate().any(|(index, id)| media[..index].contains(id)) {
-            return Err(Error::invalid("input.mediaIds", "names an image twice"));
-        }
-        Ok(Self { to, text, media, shared_post, reply_to })
-    }
-}
-
-/// Where a message is written: a conversation that is there, or one that its first message starts.
-#[derive(Debug, Clone, Copy)]
-enum Room {
-    Members(ConversationId),
-    Direct(UserId, UserId),
-    Thread(PostId),
-}
-
-impl Room {
-    fn slot(self) -> Slot {
-        match self {
-            Self::Members(id) => id.slot(),
-            Self::Direct(low, high) => {
-                let mut pair = [0; 32];
-                pair[..16].copy_from_slice(low.uuid().as_bytes());
-                pair[16..].copy_from_slice(high.uuid().as_bytes());
-                Slot::of_bytes(&pair)
-            }
-            Self::Thread(post) => post.slot(),
-        }
-    }
-
-    /// The conversation's id; it is started where it has to be, and its writer takes part.
-    async fn enter(self, tx: &Tx, writer: UserId) -> Result<ConversationId> {
-        match self {
-            Self::Members(id) => Ok(id),
-            Self::Direct(low, high) => conversation::direct(tx, low, high).await,
-            Self::Thread(post) => {
-                let id = conversation::thread(tx, post).await?;
-                conversation::join(tx, id, writer).await?;
-                Ok(id)
-            }
-        }
-    }
-}
-
 impl Domain {
-    /// Sends a message: one transaction on the conversation's shard, in which a first message also starts
-    /// the conversation. Inboxes and notifications follow by the event.
-    pub async fn send_message(
-        &self,
-        viewer: &Viewer,
-        key: IdempotencyKey,
-        message: &NewMessage,
-    ) -> Result<Created<MessageId>> {
-        let request = &Request::new("sendMessage", key, message)?;
-        let room = self.room(viewer, message.to).await?;
-        if let Some(post) = message.shared_post {
-            self.require_post(Some(viewer), post).await?;
-        }
-        self.use_media(viewer, room, &message.media).await?;
-        let sender = viewer.user;
-        let id = MessageId::make(&self.clock, room.slot());
-        self.store
-            .tx(room.slot(), |tx| async move {
-                // First, so that of the same request sent twice at once one waits here for the other.
-                if let Record::Replayed(id) = idempotency::take(&tx, sender, request, id.uuid()).await? {
-                    return Ok(Created { id: MessageId::from_row(id), replayed: true });
-                }
-                let conversation = room.enter(&tx, sender).await?;
-                write(&tx, conversation, id, sender, request, message).await?;
-                Ok(Created { id, replayed: false })
-            })
-            .await
-    }
-
-    /// Where the viewer's message goes, if the viewer may write there.
-    async fn room(&self, viewer: &Viewer, target: Target) -> Result<Room> {
-        match target {
-            Target::Conversation(id) => {
-                let conversation = self.require_conversation(Some(viewer), id).await?;
-                Ok(conversation.post().map_or(Room::Members(id), Room::Thread))
-            }
-            Target::User(user) if user == viewer.user => {
-                Err(Error::invalid("input.to.userId", "is your own"))
-            }
-            Target::User(user) => {
-                let found = self.tables.users.get(user).await?;
-                found.filter(|user| user.is_active()).ok_or(Error::NotFound("user"))?;
-                Ok(Room::Direct(user.min(viewer.user), user.max(viewer.user)))
-            }
-            Target::Post(post) => {
-                self.require_post(Some(viewer), post).await?;
-                Ok(Room::Thread(post))
-            }
-        }
-    }
-
-    /// Marks the sender's images as shown in the conversation, so that they are not collected. They lie
-    /// on the sender's shard, hence a transaction of its own before the message's: where the message then
-    /// fails, an image is kept that nothing shows, which is better than the reverse. An image that is
-    /// marked for this conversation passes again, so that a repeated request does.
-    async fn use_media(&self, viewer: &Viewer, room: Room, media: &[MediaId]) -> Result<()> {
-        if media.is_empty() {
-            return Ok(());
-        }
-        let sender = viewer.user;
-        let conversation =
-            self.store.tx(room.slot(), |tx| async move { room.enter(&tx, sender).await }).await?;
-        self.store
-            .tx(sender.slot(), |tx| async move {
-                if media::use_all(&tx, sender, media, conversation.uuid()).await? {
-                    return Ok(());
-                }
-                Err(self.why_unusable(sender, media, "input.mediaIds").await)
-            })
-            .await
-    }
-
     /// The conversation, if the viewer may read it: the members of a direct or group conversation, and
     /// whoever may see the post of a thread. A thread is there as soon as its post is.
     pub async fn require_conversation(
@@ -248,12 +83,25 @@ impl Domain {
         Ok(first_members(&rows, page))
     }
 
-    /// A page of the viewer's conversations, the one with the newest message first.
-    pub async fn conversations(&self, viewer: &Viewer, page: &Page) -> Result<Slice<(Place, inbox::Model)>> {
+    /// A page of the viewer's conversations, the one with the newest message first. Null stands for those
+    /// that can't be read now, and for threads of posts that the viewer may not see any more.
+    pub async fn conversations(
+        &self,
+        viewer: &Viewer,
+        page: &Page,
+    ) -> Result<Slice<(Place, Option<Arc<conversation::Model>>)>> {
         let read = async |connection| inbox::page(&connection, viewer.user, page).await;
-        let rows = self.store.read(viewer.user.slot(), read).await?;
-        let place = |row: &inbox::Model| Place::moment(row.last_message_at, row.conversation_id);
-        Ok(Slice::cut(rows, page).map(|row| (place(&row), row)))
+        let entries = self.store.read(viewer.user.slot(), read).await?;
+        let ids: Vec<ConversationId> = entries.iter().map(inbox::Model::conversation).collect();
+        let (found, _) = self.tables.conversations.load(&ids).await;
+        let posts: Vec<PostId> = found.values().filter_map(|conversation| conversation.post()).collect();
+        let (posts, _) = self.visible_posts(Some(viewer), &posts).await;
+        let rows = entries.into_iter().map(|entry| {
+            let found = found.get(&entry.conversation()).cloned();
+            let place = Place::moment(entry.last_message_at, entry.conversation_id);
+            (place, found.filter(|row| row.post().is_none_or(|post| posts.contains_key(&post))))
+        });
+        Ok(Slice::cut(rows.collect(), page))
     }
 
     /// In how many of the viewer's conversations there is something unread.
@@ -278,80 +126,4 @@ pub fn first_members(rows: &[conversation::Member], page: &Page) -> Slice<(Place
     let rows = rows.iter().take(page.size as usize + 1);
     let members = rows.map(|row| (Place::moment(row.joined_at, row.user_id), row.user())).collect();
     Slice::cut(members, page)
-}
-
-/// Writes a message into a conversation that is there.
-async fn write(
-    tx: &Tx,
-    conversation: ConversationId,
-    id: MessageId,
-    sender: UserId,
-    request: &Request,
-    message: &NewMessage,
-) -> Result<()> {
-    let missing = Error::NotFound("conversation");
-    let counted = conversation::count_message(tx, conversation).await?.ok_or(missing.clone())?;
-    let mut members = conversation::newest_members(tx, conversation, MAX_INBOXES).await?;
-    if !members.contains(&sender) {
-        // Of a thread with more writers than that, an early one may be missing here. Other conversations
-        // have fewer members: who is missing there has left, or was never one.
-        if counted.kind() != ConversationKind::Post {
-            return Err(missing);
-        }
-        members.push(sender);
-    }
-    if let Some(answered) = message.reply_to {
-        let found = message::find(tx, answered).await?;
-        found
-            .filter(|found| found.conversation() == conversation)
-            .ok_or_else(|| Error::invalid("input.replyToId", "is not a message of this conversation"))?;
-    }
-    let now = tx.clock().now();
-    let row = message::Model {
-        id: id.uuid(),
-        conversation_id: conversation.uuid(),
-        seq: counted.seq,
-        sent_change: counted.change,
-        change: counted.change,
-        sender_id: sender.uuid(),
-        idempotency_key: Some(request.key.as_str().to_owned()),
-        text: message.text.clone(),
-        media_ids: message.media.iter().copied().map(Uuid::from).collect(),
-        shared_post_id: message.shared_post.map(PostId::uuid),
-        reply_to_id: message.reply_to.map(MessageId::uuid),
-        created_at: now,
-        edited_at: None,
-        deleted_at: None,
-    };
-    message::insert(tx, row).await?;
-    let sent = Some(Sent { seq: counted.seq, sender, members, at: super::clock::to_millis(now) });
-    tx.emit(&Event::ConversationChanged { conversation, change: counted.change, sent })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Clock;
-
-    #[test]
-    fn a_message_says_something() {
-        let clock = Clock::system();
-        let to = Target::User(UserId::make(&clock, Slot::random()));
-        let image = MediaId::make(&clock, Slot::random());
-        let parse = |text, media| NewMessage::parse(to, text, media, None, None);
-        assert!(parse(None, vec![]).is_err());
-        assert!(parse(Some(" \n"), vec![]).is_err());
-        assert!(parse(Some(&"x".repeat(MAX_TEXT + 1)), vec![]).is_err());
-        assert!(parse(None, vec![image, image]).is_err());
-        assert!(parse(None, vec![image]).is_ok());
-        assert_eq!(parse(Some(" hi "), vec![]).expect("a message").text.as_deref(), Some("hi"));
-    }
-
-    #[test]
-    fn both_sides_of_a_pair_meet_in_one_slot() {
-        let clock = Clock::system();
-        let (one, two) = (UserId::make(&clock, Slot::random()), UserId::make(&clock, Slot::random()));
-        let room = |a: UserId, b: UserId| Room::Direct(a.min(b), a.max(b));
-        assert_eq!(room(one, two).slot(), room(two, one).slot());
-    }
 }

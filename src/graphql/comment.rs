@@ -47,7 +47,7 @@ pub async fn of_post(
     ctx: &Context<'_>,
     seen: &VisiblePost,
     order: CommentOrder,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<Comment>, Error> {
     let page = forward(List::Comments, first, after)?;
@@ -93,7 +93,7 @@ impl Comment {
     async fn replies(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 10)] first: i32,
+        #[graphql(default = 10)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<Comment>> {
         nullable(async {

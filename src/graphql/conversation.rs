@@ -14,9 +14,9 @@ use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::Error;
-use crate::domain::conversation::{NewMessage, Target};
 use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
-use crate::domain::page::{List, Page, Slice};
+use crate::domain::message::{MAX_MEDIA, NewMessage, Target};
+use crate::domain::page::{List, Page};
 use crate::domain::text::IdempotencyKey;
 use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
@@ -77,7 +77,7 @@ impl Conversation {
     async fn members(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<User>> {
         nullable(async {
@@ -258,7 +258,7 @@ impl SendMessageInput {
     fn parse(&self) -> Result<(IdempotencyKey, NewMessage), Error> {
         let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;
         // The count first: a list of any length is not worth reading.
-        let media = self.media_ids.iter().flatten().take(crate::domain::conversation::MAX_MEDIA + 1);
+        let media = self.media_ids.iter().flatten().take(MAX_MEDIA + 1);
         let message = NewMessage::parse(
             self.to.parse()?,
             self.text.as_deref(),
@@ -341,14 +341,11 @@ pub type ConversationConnection = Connection<Conversation, Inbox>;
 /// The viewer's conversations, the one with the newest message first.
 pub async fn of_viewer(
     ctx: &Context<'_>,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<ConversationConnection, Error> {
     let page = forward(List::Conversations, first, after)?;
     let slice = ctx.domain().conversations(ctx.require_viewer()?, &page).await?;
-    let ids: Vec<ConversationId> = slice.items.iter().map(|(_, entry)| entry.conversation()).collect();
-    let mut found = ctx.loader().load_many(ids).await?;
-    let slice: Slice<_> = slice
-        .map(|(place, entry)| (place, found.remove(&entry.conversation()).map(|row| Conversation { row })));
+    let slice = slice.map(|(place, row)| (place, row.map(|row| Conversation { row })));
     Ok(Connection::with(List::Conversations, slice, Inbox))
 }

@@ -29,7 +29,7 @@ pub type FeedConnection = Connection<Post, FeedFields>;
 /// A page of the viewer's feed, the newest post first.
 pub async fn of_viewer(
     ctx: &Context<'_>,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<FeedConnection, Error> {
     let viewer = ctx.require_viewer()?;

@@ -39,7 +39,7 @@ pub async fn relationship(ctx: &Context<'_>, user: UserId) -> Result<Option<Rela
 pub async fn followers(
     ctx: &Context<'_>,
     user: UserId,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Followers, first, after)?;
@@ -51,7 +51,7 @@ pub async fn followers(
 pub async fn following(
     ctx: &Context<'_>,
     user: UserId,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Following, first, after)?;

@@ -36,7 +36,7 @@ impl Hashtag {
     async fn posts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<Post>> {
         nullable(async {

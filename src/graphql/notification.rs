@@ -102,14 +102,13 @@ impl Notification {
     }
 
     /// Who did it, the newest first; 1 to 10.
-    #[graphql(complexity = "first.clamp(0, 10) as usize * child_complexity")]
     async fn actors(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 3)] first: i32,
+        #[graphql(default = 3)] first: Option<i32>,
     ) -> Result<Vec<Option<User>>> {
         let max = MAX_ACTORS;
-        let first = usize::try_from(first).ok().filter(|first| (1..=max).contains(first));
+        let first = usize::try_from(first.unwrap_or(3)).ok().filter(|first| (1..=max).contains(first));
         let first = first.ok_or(Error::PageSizeInvalid { max: u32::try_from(max).unwrap_or(u32::MAX) })?;
         let actors = self.newest_actors(ctx).await?;
         Ok(user::load_many(ctx, actors.iter().take(first).copied().collect()).await?)
@@ -188,7 +187,7 @@ pub type NotificationConnection = Connection<Notification, NotificationExtra>;
 /// A page of the viewer's notifications, those in which somebody acted last first.
 pub async fn of_viewer(
     ctx: &Context<'_>,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
     kinds: Option<Vec<NotificationKind>>,
 ) -> Result<NotificationConnection, Error> {

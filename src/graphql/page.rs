@@ -9,9 +9,12 @@ use super::scalar::Cursor;
 use crate::domain::Result;
 use crate::domain::page::{List, Page, Place, Slice};
 
-/// Reads the arguments of a forward list.
-pub fn forward(list: List, first: i32, after: Option<&Cursor>) -> Result<Page> {
-    Page::parse(list, first, after.map(|cursor| cursor.0.as_str()))
+/// How many rows a page has when nothing else is asked for.
+pub const DEFAULT_PAGE: i32 = 20;
+
+/// Reads the arguments of a forward list; a null `first` is the same as none.
+pub fn forward(list: List, first: impl Into<Option<i32>>, after: Option<&Cursor>) -> Result<Page> {
+    Page::parse(list, first.into().unwrap_or(DEFAULT_PAGE), after.map(|cursor| cursor.0.as_str()))
 }
 
 /// Where a page lies in its list.

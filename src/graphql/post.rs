@@ -56,7 +56,7 @@ pub async fn reload(ctx: &Context<'_>, id: PostId) -> Result<Post, Error> {
 pub async fn of_user(
     ctx: &Context<'_>,
     author: crate::domain::id::UserId,
-    first: i32,
+    first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<Post>, Error> {
     let page = forward(List::PostsOfUser, first, after)?;
@@ -135,7 +135,7 @@ impl Post {
     async fn comments(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
         #[graphql(default_with = "CommentOrder::Newest")] order: CommentOrder,
     ) -> Nullable<Connection<Comment>> {
@@ -146,7 +146,7 @@ impl Post {
     async fn likers(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<User>> {
         nullable(async {

@@ -113,7 +113,7 @@ impl User {
     async fn posts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<Post>> {
         nullable(async { Ok(Some(post::of_user(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
@@ -123,7 +123,7 @@ impl User {
     async fn followers(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<User>> {
         nullable(async { Ok(Some(follow::followers(ctx, self.row.id(), first, after.as_ref()).await?)) })
@@ -134,7 +134,7 @@ impl User {
     async fn following(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<User>> {
         nullable(async { Ok(Some(follow::following(ctx, self.row.id(), first, after.as_ref()).await?)) })

@@ -76,7 +76,7 @@ impl Viewer {
     async fn feed(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<FeedConnection> {
         nullable(async { Ok(Some(feed::of_viewer(ctx, first, after.as_ref()).await?)) }).await
@@ -86,7 +86,7 @@ impl Viewer {
     async fn notifications(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
         kinds: Option<Vec<NotificationKind>>,
     ) -> Nullable<NotificationConnection> {
@@ -97,7 +97,7 @@ impl Viewer {
     async fn conversations(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<ConversationConnection> {
         nullable(async { Ok(Some(conversation::of_viewer(ctx, first, after.as_ref()).await?)) }).await
