@@ -45,12 +45,12 @@ struct Options {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256))]
     connections: u16,
 
-    /// People in the network
-    #[arg(long, default_value_t = 2_000)]
+    /// People in the network; they sign up as everybody does, which takes a while
+    #[arg(long, default_value_t = 500)]
     users: usize,
 
-    /// Posts in the network
-    #[arg(long, default_value_t = 20_000)]
+    /// Posts in the network; their images go through the worker
+    #[arg(long, default_value_t = 2_000)]
     posts: usize,
 
     /// Two seconds for each part and a small network: to see that all works, not for figures
@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let mut options = Options::parse();
     if options.quick {
-        (options.seconds, options.users, options.posts) = (2, 200, 2_000);
+        (options.seconds, options.users, options.posts) = (2, 60, 300);
     }
     let program = program(&options)?;
     let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);

@@ -16,8 +16,6 @@ use crate::stack::{DATABASE, Stack};
 
 const FOLLOWS: usize = 40;
 const PAGE: usize = 20;
-/// Sign-ups, where there is no seed to fill the tables; hashing their passwords takes seconds.
-const UNSEEDED_PEOPLE: usize = 500;
 const WITHIN: Duration = Duration::from_mins(1);
 
 /// The feed that is measured.
@@ -54,20 +52,9 @@ pub struct Population {
 impl Population {
     pub async fn make(stack: &Stack, size: Size) -> anyhow::Result<Self> {
         let (users, posts) = (size.users.to_string(), size.posts.to_string());
-        let seed = stack.run(&["seed", "--users", &users, "--posts", &posts, "--images", "0"]).await;
-        let people = match &seed {
-            Ok(()) => size.viewers,
-            Err(error) => {
-                eprintln!("{error}; {UNSEEDED_PEOPLE} people sign up instead");
-                UNSEEDED_PEOPLE
-            }
-        };
-        let mut viewers = sign_up(stack, people).await?;
-        viewers.truncate(size.viewers);
+        stack.run(&["seed", "--users", &users, "--posts", &posts, "--images", "0"]).await?;
+        let mut viewers = sign_up(stack, size.viewers).await?;
         prepare_pictures(stack, &mut viewers, size.pictures).await?;
-        if seed.is_err() {
-            write_posts(stack, &mut viewers).await?;
-        }
         let people = people_of(stack).await?;
         follow(stack, &viewers, &people).await?;
         for viewer in &viewers {
@@ -166,20 +153,6 @@ async fn copy_pictures(
         connection.close().await?;
     }
     Ok(pictures)
-}
-
-async fn write_posts(stack: &Stack, viewers: &mut [Viewer]) -> anyhow::Result<()> {
-    for viewer in viewers {
-        let mut api = Api::connect(stack.api(0), Some(&viewer.token)).await?;
-        for _ in 0..PAGE {
-            let picture = viewer.pictures.pop().context("no picture is left")?;
-            let picture = std::str::from_utf8(&picture)?;
-            let input =
-                json!({ "idempotencyKey": picture, "mediaIds": [picture], "caption": "Before the load" });
-            api.call(CREATE_POST, json!({ "input": input })).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The ids of all people.
