@@ -22,9 +22,10 @@ lint: ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: ## the load test; ARGS goes to it, as in ARGS=--help
+bench: ## the load test, in release mode; ARGS goes to it, as in ARGS=--quick
 	@scripts/setup.sh test
-	cargo run --release -p loadtest -- $(ARGS)
+	@cargo build --release -p fowergram -p loadtest
+	@exec cargo run --release --quiet -p loadtest -- $(ARGS)
 
 schema: ## writes schema.graphql
 	@cargo run --quiet -- schema > schema.graphql.part || { rm -f schema.graphql.part; exit 1; }

@@ -25,9 +25,10 @@ use home::Home;
 pub use nats::Nats;
 use postgres::Clusters;
 pub use postgres::Postgres;
-pub use process::Frozen;
+pub use process::{Child, Frozen, Program};
 pub use redis::Redis;
 pub use storage::Storage;
+pub use system::find_postgres;
 
 /// What to start, and where.
 #[derive(Debug, Clone)]

@@ -1,1 +1,172 @@
-fn main() {}
+//! Loads the whole system on this machine, and measures it against `pgbench` on the same servers.
+
+mod api;
+mod http;
+mod live;
+mod load;
+mod machine;
+mod pgbench;
+mod population;
+mod report;
+mod rounds;
+mod stack;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use machine::Memory;
+use pgbench::Pgbench;
+use population::{Population, Size};
+use report::Report;
+use rounds::Rounds;
+use stack::Stack;
+
+/// A bound on what `createPost` may reach, posts a second: so many images wait for their posts.
+const MOST_POSTS: usize = 6_000;
+const MESSAGES: usize = 200;
+
+/// Loads Fowergram on this machine and measures it against pgbench on the same servers
+#[derive(Debug, Parser)]
+struct Options {
+    /// How long each part of a round takes, in seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    seconds: u16,
+
+    /// How many rounds; the median counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+
+    /// How many connections, each of somebody else who is signed in
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256))]
+    connections: u16,
+
+    /// People in the network; they sign up as everybody does, which takes a while
+    #[arg(long, default_value_t = 500)]
+    users: usize,
+
+    /// Posts in the network; their images go through the worker
+    #[arg(long, default_value_t = 2_000)]
+    posts: usize,
+
+    /// Two seconds for each part and a small network: to see that all works, not for figures
+    #[arg(long)]
+    quick: bool,
+
+    /// Where the servers keep their files during the run; a folder is made in it and removed
+    #[arg(long, env = "BENCH_DIR")]
+    dir: Option<PathBuf>,
+
+    /// The program; by default the one beside this one
+    #[arg(long)]
+    program: Option<PathBuf>,
+
+    /// Writes the report to a file
+    #[arg(long)]
+    out: Option<PathBuf>,
+
+    /// Puts the report into the marked section of a document
+    #[arg(long)]
+    update: Option<PathBuf>,
+}
+
+/// One thread: the load shares the cores with what it measures.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    let mut options = Options::parse();
+    if options.quick {
+        (options.seconds, options.users, options.posts) = (2, 60, 300);
+    }
+    let program = program(&options)?;
+    let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let dir = std::path::absolute(dir.join(format!("fowergram-bench-{}", std::process::id())))?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let interrupted = async {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    };
+    let mut interrupted = std::pin::pin!(interrupted);
+
+    let mut stack = tokio::select! {
+        stack = Stack::start(program, dir) => stack?,
+        () = &mut interrupted => anyhow::bail!("interrupted"),
+    };
+    let outcome = tokio::select! {
+        outcome = measure(&mut stack, &options) => outcome.map(Some),
+        () = interrupted => Ok(None),
+    };
+    stack.stop(outcome.is_err()).await?;
+    let report = outcome?.context("interrupted")?;
+    publish(&options, &report)
+}
+
+fn program(options: &Options) -> anyhow::Result<PathBuf> {
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?.with_file_name("fowergram"),
+    };
+    program
+        .canonicalize()
+        .with_context(|| format!("{} is not there: cargo build --release -p fowergram", program.display()))
+}
+
+async fn measure(stack: &mut Stack, options: &Options) -> anyhow::Result<String> {
+    let time = Duration::from_secs(options.seconds.into());
+    let connections = usize::from(options.connections);
+    stack.serve().await?;
+    machine::settle(&stack.pids()).await;
+    let idle = Memory::of(stack.api_pid()?);
+
+    eprintln!("making {} people and {} posts", options.users, options.posts);
+    let seconds = usize::from(options.seconds) * (usize::from(options.rounds) + 1);
+    let size = Size {
+        users: options.users,
+        posts: options.posts,
+        viewers: connections,
+        pictures: (seconds * MOST_POSTS).div_ceil(connections) + 100,
+    };
+    let mut population = Population::make(stack, size).await?;
+    let pgbench =
+        Pgbench::prepare(stack.servers(), stack.dir(), population.people.len(), connections).await?;
+    machine::settle(&stack.pids()).await;
+
+    eprintln!("sending {MESSAGES} messages");
+    let (reader, writer) = (&population.viewers[0], &population.viewers[1]);
+    let live = live::measure(stack.api(0), stack.api(1), reader, writer, MESSAGES).await?;
+    let rounds = Rounds::run(stack, &pgbench, &mut population, options.rounds.into(), time).await?;
+    machine::settle(&stack.pids()).await;
+    let about = format!(
+        "{}; {} rounds of {} s a part, {connections} connections, {} people",
+        machine::describe()?,
+        options.rounds,
+        options.seconds,
+        population.people.len()
+    );
+    let after = Memory::of(stack.api_pid()?);
+    Ok(Report { about, rounds, live, idle, after }.markdown())
+}
+
+fn publish(options: &Options, report: &str) -> anyhow::Result<()> {
+    println!("{report}");
+    if let Some(file) = &options.out {
+        std::fs::write(file, report)?;
+    }
+    if let Some(file) = &options.update {
+        report::update(file, report)?;
+    }
+    Ok(())
+}
