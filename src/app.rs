@@ -17,7 +17,7 @@ use crate::cache::Feeds;
 use crate::config::Config;
 use crate::domain::account::{Accounts, Viewer};
 use crate::domain::session::revocation::watch_revocations;
-use crate::domain::{Clock, Domain, Error, Result};
+use crate::domain::{Clock, Domain, Error, Parts, Result};
 use crate::graphql::context::RequestContext;
 use crate::graphql::engine::Engine;
 use crate::graphql::request::RequestMeta;
@@ -77,16 +77,18 @@ impl App {
         let accounts = Accounts::new(&config.accounts, clock.clone(), config.shards.shards.len())?;
         let store = Store::open(&config.shards, clock.clone(), committed).await?;
         let bus = Bus::connect(&config.services).await?;
-        let domain = Domain {
-            tables: Arc::new(Tables::new(&store, &tasks)),
+        // The coalescers end with their last asker; a stopping process need not wait for them.
+        let coalescers = TaskTracker::new();
+        let domain = Domain::new(Parts {
+            tables: Tables::new(&store, &coalescers),
             feeds: Feeds::open(&config.services, clock.clone())?,
             blob: Blob::new(&config.services, clock.clone())?,
-            accounts: Arc::new(accounts),
+            accounts,
             limits: config.media.clone(),
             bus: bus.clone(),
             store: store.clone(),
             clock,
-        };
+        });
         tasks.spawn(worker::relay::run(commits, store.clone(), bus.clone(), stopping.clone()));
         tasks.spawn(keep_map(store.clone(), stopping.clone()));
         if role != Role::Worker {

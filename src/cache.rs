@@ -67,6 +67,7 @@ static ADD: LazyLock<Lua> = LazyLock::new(|| {
         if not generation or redis.call('ZSCORE', KEYS[1], ARGV[1]) then return {} end
         local n = redis.call('HINCRBY', KEYS[2], 'n', 1)
         redis.call('ZADD', KEYS[1], 0, ARGV[1])
+        redis.call('HSET', KEYS[2], 'filled', 1)
         redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[2])
         redis.call('ZADD', KEYS[3], n, n .. '+' .. ARGV[1])
         redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - ARGV[3])
@@ -117,17 +118,23 @@ static FINISH: LazyLock<Lua> = LazyLock::new(|| {
         local n = redis.call('HGET', KEYS[2], 'n')
         redis.call('DEL', KEYS[2])
         redis.call('HSET', KEYS[2], 'generation', ARGV[1], 'n', n, 'state', 'ready', 'built', ARGV[2])
+        if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[2], 'filled', 1) end
         for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[3]) end
         return 1",
     )
 });
 
 /// Reads a page and keeps the feed alive. ARGV: highest member (as in ZRANGE BYLEX), limit, seconds.
-/// Returns {} where there is no feed, else {state, built, post …}.
+/// Returns {} where there is no feed, else {state, built, post …}. Redis may evict the posts and keep what
+/// is known of them: such a feed is given up.
 static READ: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
-        r"local meta = redis.call('HMGET', KEYS[2], 'state', 'built')
+        r"local meta = redis.call('HMGET', KEYS[2], 'state', 'built', 'filled')
         if not meta[1] then return {} end
+        if meta[1] == 'ready' and meta[3] and redis.call('EXISTS', KEYS[1]) == 0 then
+            redis.call('DEL', KEYS[2], KEYS[3])
+            return {}
+        end
         local posts = redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
         if meta[1] == 'ready' then
             for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[3]) end
@@ -313,6 +320,7 @@ fn parse_change(entry: &str) -> Option<FeedChange> {
 }
 
 /// Redis that can't be asked makes feeds slower, never wrong; callers decide what that means.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives the error away")]
 fn failure(error: RedisError) -> Error {
     metrics::counter!("fowergram_redis_errors_total").increment(1);
     tracing::debug!(cause = %error, "redis");

@@ -36,15 +36,15 @@ enum Command {
     /// Do the work behind the requests: events, images, jobs
     Worker(Box<Config>),
     /// Run everything on this machine: the servers, the API and the worker, with a demo network
-    Dev(dev::DevArgs),
+    Dev(Box<dev::DevArgs>),
     /// Change the shards' schema
-    Migrate(MigrateArgs),
+    Migrate(Box<MigrateArgs>),
     /// Fill an empty system with a believable demo network (a worker must be running)
     Seed(Box<SeedArgs>),
     /// Print the GraphQL schema
     Schema,
     /// Events that no effect could be made of
-    Events(EventsArgs),
+    Events(Box<EventsArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ impl Cli {
         match self.command {
             Command::Serve(config) => serve(*config).await?,
             Command::Worker(config) => work(*config).await?,
-            Command::Dev(args) => dev::run(args).await?,
+            Command::Dev(args) => dev::run(*args).await?,
             Command::Migrate(args) => return Ok(run_migrations(&args).await),
             Command::Seed(args) => {
                 telemetry::init(&args.config.log)?;
@@ -117,7 +117,7 @@ impl Cli {
                 app.stop().await;
             }
             Command::Schema => print!("{}", graphql::sdl()),
-            Command::Events(args) => events(args).await?,
+            Command::Events(args) => events(*args).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -199,7 +199,7 @@ pub struct MediaConfig {
     #[arg(long, env = "MAX_IMAGE_PIXELS", default_value_t = 40_000_000)]
     pub max_image_pixels: u64,
 
-    /// How many images are worked on at once; each takes up to 8 bytes a pixel
+    /// How many images are worked on at once; each takes up to 12 bytes a pixel
     #[arg(long, env = "IMAGE_WORKERS", default_value_t = 1)]
     pub image_workers: usize,
 

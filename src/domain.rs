@@ -30,10 +30,13 @@ pub mod text;
 pub mod token;
 pub mod upload;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub use clock::Clock;
 pub use error::{Code, Error, Result};
+
+use account::Accounts;
 
 use crate::blob::Blob;
 use crate::bus::Bus;
@@ -41,15 +44,32 @@ use crate::cache::Feeds;
 use crate::config::MediaConfig;
 use crate::store::{Store, Tables};
 
-/// What the rules work with. Cheap to clone.
+/// The rules, and what they work with. Cheap to clone.
 #[derive(Clone)]
-pub struct Domain {
+pub struct Domain(Arc<Parts>);
+
+/// What the rules work with.
+pub struct Parts {
     pub store: Store,
-    pub tables: Arc<Tables>,
+    pub tables: Tables,
     pub feeds: Feeds,
     pub blob: Blob,
     pub bus: Bus,
-    pub accounts: Arc<account::Accounts>,
+    pub accounts: Accounts,
     pub limits: MediaConfig,
     pub clock: Clock,
+}
+
+impl Domain {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Domain {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }

@@ -140,7 +140,8 @@ impl Store {
             .bounded(async {
                 let connection = shard.primary.begin().await.map_err(failure)?;
                 let tx = Tx::new(connection, slot, self.0.clock.clone());
-                match work(tx.clone()).await {
+                // Boxed, so that the many futures that hold a transaction stay small.
+                match Box::pin(work(tx.clone())).await {
                     Ok(value) => Ok((value, tx.commit().await?)),
                     Err(error) => {
                         tx.rollback().await;

@@ -22,7 +22,7 @@ use stack::Stack;
 pub const SHARDS: usize = 4;
 
 /// Longest wait for something that must come to pass. Reached only by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One test's system: four shard databases, a namespace and a bucket that no other test uses.
 pub struct World {

@@ -66,12 +66,12 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     let app = App::start(config, Role::Both, Clock::system()).await?;
     stop_on_signal(&app);
     let demo = app.clone();
-    let (port, seeded) = (args.port, args.no_seed);
-    let url = format!("http://localhost:{port}");
+    let (url, no_seed) = (format!("http://localhost:{}", args.port), args.no_seed);
     app.tasks().spawn(async move {
         let stopping = demo.stopping().clone();
-        if !seeded {
-            let filled = stopping.run_until_cancelled(seed::run_once(demo.domain(), &Size::default())).await;
+        if !no_seed {
+            let size = Size::default();
+            let filled = stopping.run_until_cancelled(Box::pin(seed::run_once(demo.domain(), &size))).await;
             if let Some(Err(error)) = filled {
                 tracing::warn!(cause = format!("{error:#}"), "the demo network is not complete");
             }

@@ -18,7 +18,8 @@ use crate::store::post;
 /// How many followers a fan-out takes at a time.
 const FAN_OUT_PAGE: u64 = 1000;
 /// How many of the posts of one shard a rebuild takes.
-const REBUILD_POSTS: i64 = MAX_POSTS as i64;
+const REBUILD_POSTS: u32 = 800;
+const _: () = assert!(REBUILD_POSTS as usize == MAX_POSTS, "a shard may have all posts of a feed");
 /// How long a reader waits for somebody else's rebuild before it answers with what is there.
 const REBUILD_WAIT: Duration = Duration::from_secs(2);
 /// How often a page is filled up again after the policy has dropped posts from it.
@@ -157,7 +158,9 @@ impl Domain {
         let read = self.store.scatter(
             authors,
             |author| author.slot(),
-            |connection, authors| async move { post::newest_of(&connection, &authors, REBUILD_POSTS).await },
+            |connection, authors| async move {
+                post::newest_of(&connection, &authors, REBUILD_POSTS.into()).await
+            },
         );
         let (mut posts, mut failed) = (Vec::new(), None);
         for part in read.await {

@@ -1,6 +1,6 @@
 //! Ids that route themselves.
 //!
-//! Every id is a UUIDv7 (RFC 9562, section 5.7) whose free bits say where and what the row is:
+//! Every id is a `UUIDv7` (RFC 9562, section 5.7) whose free bits say where and what the row is:
 //!
 //! ```text
 //! 48 bits unix ms | 4 bits version 7 | 12 bits slot | 2 bits variant | 5 bits kind | 57 bits random

@@ -66,13 +66,13 @@ impl Comment {
     }
 
     async fn author(&self, ctx: &Context<'_>) -> Nullable<User> {
-        nullable(async { Ok(user::load(ctx, self.row.author()).await?) }).await
+        nullable(async { user::load(ctx, self.row.author()).await }).await
     }
 
     async fn parent(&self, ctx: &Context<'_>) -> Nullable<Comment> {
         nullable(async {
             let Some(parent) = self.row.parent() else { return Ok(None) };
-            Ok(load(ctx, parent).await?)
+            load(ctx, parent).await
         })
         .await
     }
@@ -142,7 +142,7 @@ pub struct CommentQuery;
 #[Object]
 impl CommentQuery {
     async fn comment(&self, ctx: &Context<'_>, id: ID) -> Nullable<Comment> {
-        nullable(async { Ok(load(ctx, CommentId::parse("id", &id)?).await?) }).await
+        nullable(async { load(ctx, CommentId::parse("id", &id)?).await }).await
     }
 }
 

@@ -68,7 +68,7 @@ impl Conversation {
     async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.row.post() else { return Ok(None) };
-            Ok(post::load(ctx, id).await?)
+            post::load(ctx, id).await
         })
         .await
     }
@@ -137,7 +137,7 @@ impl Conversation {
     async fn entry(&self, ctx: &Context<'_>) -> Result<Option<Arc<inbox::Model>>, Error> {
         let Some(viewer) = ctx.viewer() else { return Ok(None) };
         let entry = Entry { user: viewer.user, conversation: self.row.id() };
-        Ok(ctx.loader().load_one(entry).await?)
+        ctx.loader().load_one(entry).await
     }
 }
 
@@ -192,7 +192,7 @@ impl Message {
     async fn shared_post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.row.shared_post_id else { return Ok(None) };
-            Ok(post::load(ctx, PostId::from_row(id)).await?)
+            post::load(ctx, PostId::from_row(id)).await
         })
         .await
     }
@@ -300,7 +300,7 @@ impl ConversationQuery {
     async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Nullable<Conversation> {
         nullable(async {
             let id = ConversationId::parse("id", &id)?;
-            Ok(load(ctx, id).await?)
+            load(ctx, id).await
         })
         .await
     }

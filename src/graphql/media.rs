@@ -185,7 +185,8 @@ impl MediaMutation {
             if bytes.len() as u64 > limit {
                 return Err(Error::PayloadTooLarge { limit });
             }
-            let id = ctx.domain().upload_media(viewer, &content_type, bytes.into(), alt.as_deref()).await?;
+            let taken = ctx.domain().upload_media(viewer, &content_type, bytes.into(), alt.as_deref());
+            let id = Box::pin(taken).await?;
             payload(ctx, id).await
         })
         .await

@@ -36,7 +36,7 @@ pub struct NodeQuery;
 #[Object]
 impl NodeQuery {
     async fn node(&self, ctx: &Context<'_>, id: ID) -> Nullable<Node> {
-        nullable(async { Ok(load(ctx, parse("id", &id)?).await?) }).await
+        nullable(async { load(ctx, parse("id", &id)?).await }).await
     }
 
     /// up to 100, in the order of the ids

@@ -121,7 +121,7 @@ impl Notification {
 
     /// What it is about; null when it is gone.
     async fn target(&self, ctx: &Context<'_>) -> Nullable<NotificationTarget> {
-        nullable(async { Ok(NotificationTarget::load(ctx, self.0.target_id).await?) }).await
+        nullable(async { NotificationTarget::load(ctx, self.0.target_id).await }).await
     }
 
     /// A sentence in English; null when who did it can't be read.

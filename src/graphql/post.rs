@@ -161,7 +161,7 @@ impl Post {
     async fn conversation(&self, ctx: &Context<'_>) -> Nullable<Conversation> {
         nullable(async {
             let thread = ConversationId::of_post(self.seen.post.id());
-            Ok(super::conversation::load(ctx, thread).await?)
+            super::conversation::load(ctx, thread).await
         })
         .await
     }
@@ -248,7 +248,7 @@ pub struct PostQuery;
 #[Object]
 impl PostQuery {
     async fn post(&self, ctx: &Context<'_>, id: ID) -> Nullable<Post> {
-        nullable(async { Ok(load(ctx, PostId::parse("id", &id)?).await?) }).await
+        nullable(async { load(ctx, PostId::parse("id", &id)?).await }).await
     }
 }
 

@@ -110,7 +110,7 @@ impl FeedEvent {
     async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.came else { return Ok(None) };
-            Ok(post::load(ctx, id).await?)
+            post::load(ctx, id).await
         })
         .await
     }

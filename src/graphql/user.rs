@@ -106,7 +106,7 @@ impl User {
 
     /// null for yourself and for anonymous callers
     async fn relationship(&self, ctx: &Context<'_>) -> Nullable<Relationship> {
-        nullable(async { Ok(follow::relationship(ctx, self.row.id()).await?) }).await
+        nullable(async { follow::relationship(ctx, self.row.id()).await }).await
     }
 
     /// the newest first

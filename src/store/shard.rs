@@ -49,19 +49,14 @@ impl Shard {
 
     /// Bounds what is asked of the shard in time.
     pub async fn bounded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(result) => result.inspect_err(|error| {
-                if matches!(error, Error::ShardUnavailable) {
-                    metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone())
-                        .increment(1);
-                }
-            }),
-            Err(_) => {
-                tracing::warn!(shard = %self.name, "no answer within the time-out");
-                metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone()).increment(1);
-                Err(Error::ShardUnavailable)
-            }
+        let result = tokio::time::timeout(self.timeout, work).await.unwrap_or_else(|_| {
+            tracing::warn!(shard = %self.name, "no answer within the time-out");
+            Err(Error::ShardUnavailable)
+        });
+        if matches!(result, Err(Error::ShardUnavailable)) {
+            metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone()).increment(1);
         }
+        result
     }
 }
 

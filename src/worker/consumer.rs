@@ -36,10 +36,13 @@ const MAX_ACK_PENDING: i64 = 10_000;
 /// How many events are asked for at once, and how long the question stands.
 const MAX_BATCH: usize = 100;
 const EXPIRES: Duration = Duration::from_secs(5);
-/// How often an event is delivered before it is dead.
+/// How often an event is delivered before it is dead, where what fails is not an outage.
 const MAX_DELIVERIES: i64 = 8;
-/// The wait after each failed delivery, in milliseconds: four minutes in all.
-const BACKOFF_MS: [u64; 7] = [250, 1_000, 4_000, 15_000, 30_000, 60_000, 120_000];
+/// The same where a shard or the storage can't be reached, or where a worker died at each delivery:
+/// eight hours and more.
+const MAX_OUTAGE_DELIVERIES: i64 = 1_000;
+/// The wait after each failed delivery, in milliseconds; the last is that of all further ones.
+const BACKOFF_MS: [u64; 5] = [250, 1_000, 4_000, 15_000, 30_000];
 /// How long to wait before a consumer is opened again.
 const REOPEN: Duration = Duration::from_millis(250);
 const LAG_PERIOD: Duration = Duration::from_secs(10);
@@ -206,7 +209,7 @@ async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
     let delivered = message.info().map_or(1, |info| info.delivered);
     let failed = match decode(&message) {
         // Earlier deliveries ended without an answer: this event ends the process that handles it.
-        _ if delivered > MAX_DELIVERIES => "LOST",
+        _ if delivered > MAX_OUTAGE_DELIVERIES => "LOST",
         Err(error) => {
             tracing::error!(effect = effect.name, subject = %message.subject, %error, "event can't be read");
             "UNREADABLE"
@@ -217,7 +220,7 @@ async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
                 count(effect, "done");
                 return answer(&message, AckKind::Ack).await;
             }
-            Err(error) if error.is_transient() && delivered < MAX_DELIVERIES => {
+            Err(error) if delivered < deliveries(&error) => {
                 tracing::debug!(effect = effect.name, event = %id, delivered, %error, "effect is tried again");
                 count(effect, "again");
                 return answer(&message, AckKind::Nak(Some(backoff(delivered)))).await;
@@ -269,6 +272,15 @@ async fn apply(effect: &Effect, domain: Domain, message: &Message, id: EventId, 
 async fn answer(message: &Message, kind: AckKind) {
     if !matches!(tokio::time::timeout(EXPIRES, message.ack_with(kind)).await, Ok(Ok(()))) {
         tracing::debug!(subject = %message.subject, "an answer to NATS was lost");
+    }
+}
+
+/// How often an event that fails with this is delivered.
+fn deliveries(error: &Error) -> i64 {
+    match error {
+        Error::ShardUnavailable | Error::StorageUnavailable => MAX_OUTAGE_DELIVERIES,
+        error if error.is_transient() => MAX_DELIVERIES,
+        _ => 1,
     }
 }
 
