@@ -77,7 +77,7 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
         match filled {
             Some(Ok(())) => eprintln!("\nThe demo network is there. Sign in as {}.", seed::DEMO_LOGIN),
             Some(Err(error)) => {
-                tracing::warn!(cause = format!("{error:#}"), "the demo network is not complete")
+                tracing::warn!(cause = format!("{error:#}"), "the demo network is not complete");
             }
             None => {}
         }

@@ -22,7 +22,7 @@ use crate::domain::{Error, Result};
 const MAX_KEYS: usize = 1000;
 /// How many askers may wait for one table of one shard; more are refused.
 const QUEUE: usize = 4096;
-/// How often the other tasks of the process go first, before a query is sent.
+/// How often the other tasks of the process go first, before it is looked whether more keys have come.
 const YIELDS: usize = 2;
 
 /// A table, or a question about one, that is read by key.
@@ -71,15 +71,22 @@ impl<B: Batch> Coalescer<B> {
 async fn run<B: Batch>(shard: Arc<Shard>, mut queue: mpsc::Receiver<Ask<B>>) {
     while let Some(first) = queue.recv().await {
         let mut asks = vec![first];
-        // Requests that are ready to run get to add their keys; with none, this takes no time.
-        for _ in 0..YIELDS {
-            tokio::task::yield_now().await;
-        }
         let mut waiting = asks[0].keys.len();
-        while waiting < MAX_KEYS {
-            let Ok(ask) = queue.try_recv() else { break };
-            waiting += ask.keys.len();
-            asks.push(ask);
+        // As long as requests that are ready to run bring more keys, they are let in: a busy process asks
+        // fewer and larger questions. With none, this takes no time.
+        loop {
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
+            let before = asks.len();
+            while waiting < MAX_KEYS {
+                let Ok(ask) = queue.try_recv() else { break };
+                waiting += ask.keys.len();
+                asks.push(ask);
+            }
+            if asks.len() == before || waiting >= MAX_KEYS {
+                break;
+            }
         }
         asks.retain(|ask| !ask.answer.is_closed());
         if asks.is_empty() {
