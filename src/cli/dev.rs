@@ -68,16 +68,18 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     let demo = app.clone();
     let (url, no_seed) = (format!("http://localhost:{}", args.port), args.no_seed);
     app.tasks().spawn(async move {
-        let stopping = demo.stopping().clone();
-        if !no_seed {
-            let size = Size::default();
-            let filled = stopping.run_until_cancelled(Box::pin(seed::run_once(demo.domain(), &size))).await;
-            if let Some(Err(error)) = filled {
-                tracing::warn!(cause = format!("{error:#}"), "the demo network is not complete");
-            }
+        eprintln!("{}", welcome(&url));
+        if no_seed {
+            return;
         }
-        if !stopping.is_cancelled() {
-            eprintln!("{}", welcome(&url));
+        let (stopping, size) = (demo.stopping().clone(), Size::default());
+        let filled = stopping.run_until_cancelled(Box::pin(seed::run_once(demo.domain(), &size))).await;
+        match filled {
+            Some(Ok(())) => eprintln!("\nThe demo network is there. Sign in as {}.", seed::DEMO_LOGIN),
+            Some(Err(error)) => {
+                tracing::warn!(cause = format!("{error:#}"), "the demo network is not complete")
+            }
+            None => {}
         }
     });
     http::serve(app.clone(), listener).await?;
@@ -92,7 +94,7 @@ fn welcome(url: &str) -> String {
          Playground  {url}/playground\n  \
          Metrics     {url}/metrics\n  \
          Ready       {url}/ready\n\n  \
-         Sign in as  {}  with  {}\n\n\
+         Sign in as  {}  with  {}  (once the demo network is there)\n\n\
          Ctrl-C stops everything.\n",
         seed::DEMO_LOGIN,
         seed::DEMO_PASSWORD

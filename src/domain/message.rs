@@ -163,14 +163,19 @@ impl Domain {
         let sender = viewer.user;
         let conversation =
             self.store.tx(room.slot(), |tx| async move { room.enter(&tx, sender).await }).await?;
-        self.store
+        let usable = self
+            .store
             .tx(sender.slot(), |tx| async move {
-                if media::use_all(&tx, sender, media, conversation.uuid()).await? {
-                    return Ok(());
-                }
-                Err(self.why_unusable(sender, media, "input.mediaIds").await)
+                media::use_all(&tx, sender, media, conversation.uuid())
+                    .await?
+                    .then_some(())
+                    .ok_or(Error::MediaNotReady)
             })
-            .await
+            .await;
+        match usable {
+            Err(Error::MediaNotReady) => Err(self.why_unusable(sender, media, "input.mediaIds").await),
+            usable => usable,
+        }
     }
 }
 

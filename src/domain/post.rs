@@ -85,13 +85,14 @@ impl Domain {
         let caption = new.caption.as_deref().unwrap_or_default();
         let hashtags = &text::hashtags(caption);
         let mentions = &self.mentioned(caption).await;
-        self.store
+        let made = self
+            .store
             .tx(author.slot(), |tx| async move {
                 if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
                     return Ok(Created { id: PostId::from_row(id), replayed: true });
                 }
                 if !media::use_all(&tx, author, &new.media, id.uuid()).await? {
-                    return Err(self.why_unusable(author, &new.media, "input.mediaIds").await);
+                    return Err(Error::MediaNotReady);
                 }
                 post::insert(&tx, row(id, author, new, hashtags, mentions, tx.clock().now())).await?;
                 user::count(&tx, author, Counter::Posts, 1).await?;
@@ -103,7 +104,11 @@ impl Domain {
                 })?;
                 Ok(Created { id, replayed: false })
             })
-            .await
+            .await;
+        match made {
+            Err(Error::MediaNotReady) => Err(self.why_unusable(author, &new.media, "input.mediaIds").await),
+            made => made,
+        }
     }
 
     /// Changes a post of the viewer's.
