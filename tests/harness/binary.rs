@@ -12,7 +12,7 @@ use super::eventually;
 const BINARY: &str = env!("CARGO_BIN_EXE_fowergram");
 
 /// Longer than any start takes that ends by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a command ended.
 #[derive(Debug)]
