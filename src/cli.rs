@@ -1,6 +1,7 @@
 //! The commands: what a person or a supervisor starts.
 
 mod dev;
+mod fault;
 
 use std::process::ExitCode;
 
@@ -103,6 +104,12 @@ enum Events {
 }
 
 impl Cli {
+    /// Reads the command line and the environment. What is wrong with them is told in one line, and the
+    /// code is what the process is to end with; it is also where help ends.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| fault::tell(&error))
+    }
+
     /// Runs the command to its end.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {

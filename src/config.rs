@@ -103,15 +103,15 @@ impl HttpConfig {
 #[derive(Debug, Clone, Args)]
 pub struct ShardConfig {
     /// The shards' primaries, `name=postgres://…`, separated by commas
-    #[arg(long, env = "SHARDS", value_delimiter = ',', required = true)]
+    #[arg(long, env = "SHARDS", value_delimiter = ',', required = true, hide_env_values = true)]
     pub shards: Vec<Endpoint>,
 
     /// Streaming replicas, `name-of-shard=postgres://…`, separated by commas
-    #[arg(long, env = "SHARD_REPLICAS", value_delimiter = ',')]
+    #[arg(long, env = "SHARD_REPLICAS", value_delimiter = ',', hide_env_values = true)]
     pub shard_replicas: Vec<Endpoint>,
 
     /// Direct addresses of shards that are reached through a pooler, for migrations and locks
-    #[arg(long, env = "SHARD_DIRECT", value_delimiter = ',')]
+    #[arg(long, env = "SHARD_DIRECT", value_delimiter = ',', hide_env_values = true)]
     pub shard_direct: Vec<Endpoint>,
 
     /// The most connections to one endpoint

@@ -233,9 +233,9 @@ impl TopicHandle {
         }
     }
 
-    /// Waits until there is something behind the position. False: the process stops.
-    pub async fn wait_beyond(&self, position: Position) -> bool {
-        let wait = self.state.ring.wait_beyond(position);
-        self.state.stop.run_until_cancelled(wait).await.is_some()
+    /// Waits until there is something behind the position. In a stopping process there is nothing any
+    /// more, and this does not end: the end of a stream would tell clients that they have heard all.
+    pub async fn wait_beyond(&self, position: Position) {
+        self.state.ring.wait_beyond(position).await;
     }
 }

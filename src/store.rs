@@ -74,17 +74,20 @@ impl Store {
         for endpoint in &config.shards {
             shards.push(Arc::new(Shard::open(&endpoint.shard, config).await?));
         }
-        let map = newest_map(&shards).await?.ok_or_else(|| {
-            anyhow::anyhow!(
-                "SHARDS: no shard could be read, or none has a shard map; start the servers and run `fowergram migrate up`"
-            )
-        })?;
+        let maps = read_maps(&shards).await;
+        let map = newest(&maps, &shards)?.ok_or_else(|| no_map(&maps, &shards))?;
         Ok(Self(Arc::new(Inner { shards, map: ArcSwap::from_pointee(map), clock, committed })))
     }
 
     /// Takes the newest map that can be read, if it is newer than the one in memory.
     pub async fn refresh_map(&self) -> anyhow::Result<()> {
-        if let Some(map) = newest_map(&self.0.shards).await?
+        let maps = read_maps(&self.0.shards).await;
+        for (shard, map) in self.0.shards.iter().zip(&maps) {
+            if let Err(error) = map {
+                tracing::warn!(shard = %shard.name, cause = %error, "the shard map can't be read");
+            }
+        }
+        if let Some(map) = newest(&maps, &self.0.shards)?
             && map.epoch > self.0.map.load().epoch
         {
             tracing::info!(epoch = map.epoch, "new shard map");
@@ -290,8 +293,28 @@ impl Tables {
     }
 }
 
-async fn newest_map(shards: &[Arc<Shard>]) -> anyhow::Result<Option<SlotMap>> {
-    let read = join_all(shards.iter().map(|shard| map::read(shard))).await;
-    let newest = read.into_iter().filter_map(|map| map.ok().flatten()).max_by_key(|(epoch, _)| *epoch);
-    newest.map(|(epoch, ranges)| SlotMap::parse(epoch, &ranges, shards)).transpose()
+/// What each shard says of the map; `None` where it was never migrated.
+type Maps = Vec<Result<Option<(i64, Vec<map::Range>)>>>;
+
+async fn read_maps(shards: &[Arc<Shard>]) -> Maps {
+    join_all(shards.iter().map(|shard| map::read(shard))).await
+}
+
+fn newest(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Result<Option<SlotMap>> {
+    let newest = maps.iter().filter_map(|map| map.as_ref().ok()?.as_ref()).max_by_key(|(epoch, _)| *epoch);
+    newest.map(|(epoch, ranges)| SlotMap::parse(*epoch, ranges, shards)).transpose()
+}
+
+/// Which shard fails how, in one line.
+fn no_map(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Error {
+    let faults = shards.iter().zip(maps).map(|(shard, map)| match map {
+        Err(Error::Internal(cause)) => format!("{}: {cause}", shard.name),
+        Err(_) => format!("{} can't be reached", shard.name),
+        Ok(_) => format!("{} was never migrated", shard.name),
+    });
+    let faults: Vec<String> = faults.collect();
+    anyhow::anyhow!(
+        "SHARDS: {}; start the servers, correct the addresses, or run `fowergram migrate up`",
+        faults.join(", ")
+    )
 }

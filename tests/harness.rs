@@ -1,6 +1,8 @@
 //! The system under test: real servers, started once, and a world of its own for each test.
 
+pub mod binary;
 pub mod client;
+pub mod files;
 pub mod stack;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -2,4 +2,10 @@
 
 mod harness;
 
+mod architecture;
+mod config;
+mod limits;
+mod media;
+mod schema;
+mod startup;
 mod story;

@@ -6,7 +6,7 @@ use crate::harness::client::{Client, Person, Socket, text};
 use crate::harness::{World, eventually};
 
 /// A JPEG that says where it was taken: its EXIF block has a GPS directory.
-fn picture_with_gps() -> Vec<u8> {
+pub fn picture_with_gps() -> Vec<u8> {
     let jpeg = crate::harness::client::picture(1200, 800);
     // TIFF, big-endian; one entry in the first directory: GPS info (0x8825) at offset 26; there, one
     // entry: latitude reference (1), "N".

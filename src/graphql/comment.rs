@@ -26,7 +26,6 @@ pub enum CommentOrder {
     Oldest,
 }
 
-/// A comment on a post, or a reply to one.
 pub struct Comment {
     pub row: Arc<Model>,
 }
@@ -55,6 +54,7 @@ pub async fn of_post(
     Ok(Connection::new(List::Comments, comments.map(|(place, row)| (place, Some(Arc::new(row).into())))))
 }
 
+/// A comment on a post, or a reply to one.
 #[Object]
 impl Comment {
     pub async fn id(&self) -> ID {

@@ -30,7 +30,6 @@ pub enum ConversationKind {
     Post,
 }
 
-/// A direct, group or per-post conversation.
 pub struct Conversation {
     pub row: Arc<conversation::Model>,
 }
@@ -50,6 +49,7 @@ pub async fn load_message(ctx: &Context<'_>, id: MessageId) -> Result<Option<Mes
     Ok(load(ctx, row.conversation()).await?.map(|_| Message { row }))
 }
 
+/// A direct, group or per-post conversation.
 #[Object]
 impl Conversation {
     pub async fn id(&self) -> ID {
@@ -141,11 +141,11 @@ impl Conversation {
     }
 }
 
-/// A message in a conversation.
 pub struct Message {
     pub row: Arc<message::Model>,
 }
 
+/// A message in a conversation.
 #[Object]
 impl Message {
     pub async fn id(&self) -> ID {

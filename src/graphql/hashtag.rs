@@ -10,7 +10,6 @@ use super::scalar::Cursor;
 use crate::domain::hashtag::Tag;
 use crate::domain::page::List;
 
-/// A word with a sign in front, as it stands in captions.
 pub struct Hashtag {
     tag: Tag,
 }
@@ -21,6 +20,7 @@ impl From<Tag> for Hashtag {
     }
 }
 
+/// A word with a sign in front, as it stands in captions.
 #[Object]
 impl Hashtag {
     /// in lower case, without the sign

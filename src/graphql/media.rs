@@ -27,7 +27,6 @@ pub enum MediaState {
     Failed,
 }
 
-/// An uploaded image.
 pub struct Media {
     row: Arc<media::Model>,
 }
@@ -47,6 +46,7 @@ pub async fn load(ctx: &Context<'_>, ids: Vec<MediaId>) -> Result<Vec<Media>, Er
     Ok(ids.iter().filter_map(|id| rows.remove(id)).map(Media::from).collect())
 }
 
+/// An uploaded image.
 #[Object]
 impl Media {
     pub async fn id(&self) -> ID {
@@ -111,6 +111,7 @@ pub struct UploadInput {
     pub alt: Option<String>,
 }
 
+/// A header of an HTTP request.
 #[derive(Debug, SimpleObject)]
 pub struct Header {
     pub name: String,

@@ -18,6 +18,7 @@ use crate::domain::id::{
 };
 use crate::domain::page::MAX_PAGE;
 
+/// What can be asked for by its id.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "ID"))]
 pub enum Node {

@@ -90,6 +90,7 @@ impl Notification {
     }
 }
 
+/// What happened to the viewer, once for all who did it.
 #[Object]
 impl Notification {
     pub async fn id(&self) -> ID {

@@ -30,7 +30,6 @@ pub enum ContactPolicy {
     Nobody,
 }
 
-/// One or more images with a caption.
 #[derive(Clone)]
 pub struct Post {
     pub seen: VisiblePost,
@@ -64,6 +63,7 @@ pub async fn of_user(
     Ok(Connection::new(List::PostsOfUser, posts.map(|(place, seen)| (place, Some(seen.into())))))
 }
 
+/// One or more images with a caption.
 #[Object]
 impl Post {
     pub async fn id(&self) -> ID {

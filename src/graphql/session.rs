@@ -7,7 +7,6 @@ use crate::domain::account;
 use crate::domain::id::SessionId;
 use crate::store::session;
 
-/// A sign-in on one device.
 pub struct Session {
     row: session::Model,
     /// The session of the request.
@@ -20,6 +19,7 @@ impl Session {
     }
 }
 
+/// A sign-in on one device.
 #[Object]
 impl Session {
     async fn id(&self) -> ID {

@@ -16,7 +16,6 @@ use crate::domain::id::UserId;
 use crate::domain::page::{List, Place, Slice};
 use crate::store::user;
 
-/// An account.
 pub struct User {
     pub row: Arc<user::Model>,
 }
@@ -54,6 +53,7 @@ pub async fn payload(ctx: &Context<'_>, id: UserId) -> Result<Option<UserPayload
     Ok(Some(UserPayload { user: row.into() }))
 }
 
+/// An account.
 #[Object]
 impl User {
     pub async fn id(&self) -> ID {

@@ -44,12 +44,12 @@ impl From<account::AccountState> for AccountState {
     }
 }
 
-/// The signed-in account.
 pub struct Viewer {
     pub row: Arc<user::Model>,
     pub viewer: account::Viewer,
 }
 
+/// The signed-in account.
 #[Object]
 impl Viewer {
     async fn user(&self) -> User {

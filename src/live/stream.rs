@@ -39,7 +39,8 @@ struct Reader<A> {
 }
 
 /// The changes behind `after`, or from now on. `allowed` is asked before each page of changes is told; its
-/// refusal ends the stream. A shard that can't be reached does not: the stream waits for it.
+/// refusal ends the stream. A shard that can't be reached does not: the stream waits for it. Nor does the
+/// end of the process: who holds the stream drops it then.
 pub fn stream<A, F>(
     handle: TopicHandle,
     after: Option<Position>,
@@ -63,7 +64,7 @@ where
         if reader.ended {
             return None;
         }
-        let item = reader.next().await.transpose()?;
+        let item = reader.next().await;
         reader.ended = item.is_err();
         Some((item, reader))
     })
@@ -74,19 +75,16 @@ where
     A: Fn() -> F,
     F: Future<Output = Result<()>>,
 {
-    /// `None`: the process stops.
-    async fn next(&mut self) -> Result<Option<Item>> {
+    async fn next(&mut self) -> Result<Item> {
         loop {
             if let Some(delivery) = self.pending.pop_front() {
-                return Ok(Some(self.tell(delivery)));
+                return Ok(self.tell(delivery));
             }
             match self.read().await {
                 Err(Error::ShardUnavailable | Error::Timeout) => tokio::time::sleep(RETRY).await,
                 Err(error) => return Err(error),
-                Ok(Some(gap)) => return Ok(Some(gap)),
-                Ok(None) if self.pending.is_empty() && !self.handle.wait_beyond(self.position).await => {
-                    return Ok(None);
-                }
+                Ok(Some(gap)) => return Ok(gap),
+                Ok(None) if self.pending.is_empty() => self.handle.wait_beyond(self.position).await,
                 Ok(None) => {}
             }
         }

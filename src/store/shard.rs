@@ -100,9 +100,18 @@ fn is_unavailable(error: &DbErr) -> bool {
 pub fn failure(error: DbErr) -> Error {
     if is_unavailable(&error) {
         tracing::warn!(cause = %error, "shard unavailable");
-        return Error::ShardUnavailable;
     }
-    Error::internal(error)
+    meaning(error)
+}
+
+/// The same for who tells it in other words.
+pub fn meaning(error: DbErr) -> Error {
+    if is_unavailable(&error) { Error::ShardUnavailable } else { Error::internal(error) }
+}
+
+/// Whether there is no such table: the database was never migrated.
+pub fn is_not_migrated(error: &DbErr) -> bool {
+    sqlstate(error).as_deref() == Some("42P01")
 }
 
 /// True for a serialization failure or a deadlock: the same transaction may succeed when run again.

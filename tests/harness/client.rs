@@ -7,8 +7,8 @@ use fowergram::domain::id::UserId;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Nothing that a test waits for takes so long, unless it fails.
@@ -103,13 +103,19 @@ impl Client {
         id
     }
 
-    /// Uploads a file as a GraphQL multipart request; the media's id.
+    /// Uploads a JPEG as a GraphQL multipart request; the media's id.
     pub async fn upload(&self, jpeg: Vec<u8>) -> String {
+        self.upload_as("image/jpeg", jpeg, None).await
+    }
+
+    /// Uploads a file of a type, with a description.
+    pub async fn upload_as(&self, content_type: &str, file: Vec<u8>, alt: Option<&str>) -> String {
         let operations = json!({
-            "query": "mutation ($file: Upload!) { uploadMedia(file: $file) { media { id } } }",
-            "variables": { "file": null },
+            "query": "mutation ($file: Upload!, $alt: String) { uploadMedia(file: $file, alt: $alt) {
+                media { id } } }",
+            "variables": { "file": null, "alt": alt },
         });
-        let file = reqwest::multipart::Part::bytes(jpeg).file_name("a.jpg").mime_str("image/jpeg");
+        let file = reqwest::multipart::Part::bytes(file).file_name("a.jpg").mime_str(content_type);
         let form = reqwest::multipart::Form::new()
             .text("operations", operations.to_string())
             .text("map", json!({ "0": ["variables.file"] }).to_string())
@@ -145,14 +151,21 @@ impl Client {
         text(&data["createPost"]["post"]["id"])
     }
 
-    /// Opens a socket and is let in.
-    pub async fn socket(&self) -> Socket {
+    /// Opens a socket with a subprotocol and says nothing; the status of a refusal.
+    pub async fn knock(&self, protocol: &str) -> Result<Socket, u16> {
         let mut request =
             format!("ws://{}/graphql/ws", self.address).into_client_request().expect("an address");
-        let protocol = "graphql-transport-ws".parse().expect("a header");
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
-        let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
-        let mut socket = Socket { stream, next: 0 };
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Socket { stream, next: 0 }),
+            Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
+    /// Opens a socket and is let in.
+    pub async fn socket(&self) -> Socket {
+        let mut socket = self.knock("graphql-transport-ws").await.expect("a socket");
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
         socket
             .send(json!({ "type": "connection_init", "payload": { "authorization": authorization } }))
@@ -171,7 +184,11 @@ pub struct Socket {
 
 impl Socket {
     pub async fn send(&mut self, message: Value) {
-        self.stream.send(Message::text(message.to_string())).await.expect("the socket is open");
+        self.send_text(&message.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.expect("the socket is open");
     }
 
     /// Begins a subscription; its id.

@@ -1,0 +1,88 @@
+//! The real binary, as an operator starts it: an empty environment, and no `.env` file near it.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use super::eventually;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_fowergram");
+
+/// Longer than any start takes that ends by itself.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub output: String,
+    /// The lines of standard error.
+    pub told: Vec<String>,
+}
+
+fn command(arguments: &[String], folder: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Runs a command that ends by itself.
+pub async fn run(arguments: &[String], environment: &[(&str, &str)]) -> Ended {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = command(arguments, folder.path());
+    let run = command.envs(environment.iter().copied()).output();
+    let output = tokio::time::timeout(PATIENCE, run).await.expect("it ends").expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Ended {
+        code: output.status.code(),
+        output: text(output.stdout),
+        told: text(output.stderr).lines().map(str::to_owned).collect(),
+    }
+}
+
+/// A command that goes on until it is stopped; dropped, it is killed.
+pub struct Running {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    pub fn start(name: &str, settings: &[String]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
+        let arguments: Vec<String> =
+            std::iter::once(name.to_owned()).chain(settings.iter().cloned()).collect();
+        let mut command = command(&arguments, folder.path());
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+        Self { child, folder }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Waits for the log line with this message.
+    pub async fn logged(&self, message: &str) -> Value {
+        let file = self.folder.path().join("log");
+        eventually(message, async || {
+            let log = std::fs::read_to_string(&file).expect("a log");
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.into_iter().find(|line| line["message"] == message)
+        })
+        .await
+    }
+
+    /// As a supervisor does.
+    pub async fn terminate(&self) {
+        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await;
+        assert!(told.expect("kill runs").success());
+    }
+
+    pub async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("a status")
+    }
+}
