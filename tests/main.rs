@@ -2,4 +2,7 @@
 
 mod harness;
 
+mod follow;
+mod post;
+mod shard;
 mod story;
