@@ -164,7 +164,8 @@ async fn followers_and_followed_are_listed() {
         )
         .await;
     let cursor = &foreign["user"]["followers"]["pageInfo"]["endCursor"];
-    let query = "query ($id: ID!, $after: Cursor) { user(id: $id) { following(after: $after) { nodes { id } } } }";
+    let query =
+        "query ($id: ID!, $after: Cursor) { user(id: $id) { following(after: $after) { nodes { id } } } }";
     let code = star.client.code(query, json!({ "id": star.id, "after": cursor })).await;
     assert_eq!(code, "CURSOR_INVALID");
     world.close().await;

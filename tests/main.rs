@@ -2,7 +2,10 @@
 
 mod harness;
 
+mod feed;
 mod follow;
+mod live;
+mod outage;
 mod post;
 mod shard;
 mod story;

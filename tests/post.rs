@@ -11,7 +11,8 @@ use crate::harness::act::{CREATE_POST, SEND, ids};
 use crate::harness::client::{Client, Person, code, text};
 use crate::harness::{SHARDS, World, eventually};
 
-const POST: &str = "query ($id: ID!) { post(id: $id) { id caption location commentPolicy likesDisabled sensitive
+const POST: &str =
+    "query ($id: ID!) { post(id: $id) { id caption location commentPolicy likesDisabled sensitive
     editedAt likeCount commentCount viewerHasLiked hashtags { name } mentions { username } } }";
 
 async fn post(who: &Person, id: &str) -> Value {
@@ -294,7 +295,11 @@ async fn comments_and_replies_come_in_pages() {
     assert!(newest.iter().eq(comments.iter().rev()));
     let query = "query ($id: ID!, $first: Int, $after: Cursor) { node(id: $id) { ... on Comment {
         list: replies(first: $first, after: $after) { nodes { id parent { id } } pageInfo { hasNextPage endCursor } } } } }";
-    let first = text(&bob.client.data("query ($id: ID!) { comment(id: $id) { parent { id } } }", json!({ "id": replies[7] })).await["comment"]["parent"]["id"]);
+    let first = text(
+        &bob.client
+            .data("query ($id: ID!) { comment(id: $id) { parent { id } } }", json!({ "id": replies[7] }))
+            .await["comment"]["parent"]["id"],
+    );
     assert_eq!(pages(&bob, query, &first, 3, "").await.concat(), replies);
     assert!(pages(&bob, query, &replies[0], 3, "").await.concat().is_empty());
 
@@ -336,8 +341,10 @@ async fn tags_and_mentions_follow_the_caption() {
     let empty = json!({ "postCount": 0, "posts": { "nodes": [] } });
     let tags = async |names: &[&str], wanted: &Value| {
         for name in names {
-            eventually(&format!("#{name} is {wanted}"), async || (tag(bob, name).await == *wanted).then_some(()))
-                .await;
+            eventually(&format!("#{name} is {wanted}"), async || {
+                (tag(bob, name).await == *wanted).then_some(())
+            })
+            .await;
         }
     };
     tags(&["one", "#TWO"], &has).await;

@@ -43,7 +43,8 @@ impl Person {
     pub async fn comment(&self, post: &str, parent: Option<&str>, words: &str) -> String {
         let key = uuid::Uuid::new_v4();
         let input = json!({ "idempotencyKey": key, "postId": post, "parentId": parent, "text": words });
-        let query = "mutation ($input: CreateCommentInput!) { createComment(input: $input) { comment { id } } }";
+        let query =
+            "mutation ($input: CreateCommentInput!) { createComment(input: $input) { comment { id } } }";
         let data = self.client.data(query, json!({ "input": input })).await;
         text(&data["createComment"]["comment"]["id"])
     }
