@@ -1,5 +1,6 @@
 //! The system under test: real servers, started once, and a world of its own for each test.
 
+pub mod act;
 pub mod binary;
 pub mod client;
 pub mod files;

@@ -4,8 +4,14 @@ mod harness;
 
 mod architecture;
 mod config;
+mod feed;
+mod follow;
 mod limits;
+mod live;
 mod media;
+mod outage;
+mod post;
 mod schema;
+mod shard;
 mod startup;
 mod story;

@@ -62,6 +62,21 @@ fn found<K: Eq + Hash, V>((found, failed): (HashMap<K, V>, Option<Error>)) -> Re
     }
 }
 
+/// The rows of a list, whose places are null where a shard can't be read: also where that is all of them.
+pub async fn load_listed<K>(
+    loader: &DataLoader<Reader>,
+    keys: impl Iterator<Item = K>,
+) -> Result<HashMap<K, <Reader as Loader<K>>::Value>, Error>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    Reader: Loader<K, Error = Error>,
+{
+    match loader.load_many(keys).await {
+        Err(Error::ShardUnavailable) => Ok(HashMap::new()),
+        loaded => loaded,
+    }
+}
+
 async fn rows<B: Batch>(rows: &Rows<B>, keys: &[B::Key]) -> Result<HashMap<B::Key, Arc<B::Row>>, Error> {
     found(rows.load(keys).await)
 }

@@ -40,7 +40,7 @@ impl NodeQuery {
         nullable(async { load(ctx, parse("id", &id)?).await }).await
     }
 
-    /// up to 100, in the order of the ids
+    /// up to 100, in the order of the ids; null for one that is gone or can't be read now
     async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Nullable<Vec<Option<Node>>> {
         nullable(async {
             if ids.len() > MAX_PAGE as usize {
@@ -48,7 +48,8 @@ impl NodeQuery {
             }
             let ids: Vec<Uuid> = ids.iter().map(|id| parse("ids", id)).collect::<Result<_, Error>>()?;
             let nodes = join_all(ids.into_iter().map(|id| load(ctx, id))).await;
-            Ok(Some(nodes.into_iter().collect::<Result<_, Error>>()?))
+            let unread = |node| if matches!(node, Err(Error::ShardUnavailable)) { Ok(None) } else { node };
+            Ok(Some(nodes.into_iter().map(unread).collect::<Result<_, Error>>()?))
         })
         .await
     }

@@ -6,6 +6,7 @@ use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
 use super::context::ContextExt;
 use super::follow::{self, Relationship};
+use super::loader::load_listed;
 use super::media::Media;
 use super::nullable::{Nullable, nullable};
 use super::page::Connection;
@@ -33,7 +34,7 @@ pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>, Error> 
 
 /// Users in the order of their ids; null where one is gone or its shard can't be read.
 pub async fn load_many(ctx: &Context<'_>, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
-    let rows = ctx.loader().load_many(ids.iter().copied()).await?;
+    let rows = load_listed(ctx.loader(), ids.iter().copied()).await?;
     Ok(ids.iter().map(|id| rows.get(id).cloned().map(User::from)).collect())
 }
 
@@ -43,7 +44,7 @@ pub async fn connection(
     list: List,
     users: Slice<(Place, UserId)>,
 ) -> Result<Connection<User>, Error> {
-    let rows = ctx.loader().load_many(users.items.iter().map(|(_, id)| *id)).await?;
+    let rows = load_listed(ctx.loader(), users.items.iter().map(|(_, id)| *id)).await?;
     Ok(Connection::new(list, users.map(|(place, id)| (place, rows.get(&id).cloned().map(User::from)))))
 }
 

@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::coalesce::Batch;
-use super::shard::failure;
+use super::shard::{failure, is_orphan};
 use super::{Tx, sql_with};
-use crate::domain::Result;
 use crate::domain::id::{PostId, Slot, UserId};
+use crate::domain::{Error, Result};
 
 /// The four tables of edges. Each is (owner, other): the owner's slot is the row's.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +64,12 @@ pub async fn set(tx: &Tx, table: Table, owner: Uuid, other: Uuid, active: bool) 
         )
     };
     let statement = sql_with(&sql, [owner.into(), other.into(), now.into()]);
-    let row = Version::find_by_statement(statement).one(tx.connection()).await.map_err(failure)?;
-    Ok(row.map(|row| row.version))
+    match Version::find_by_statement(statement).one(tx.connection()).await.map_err(failure) {
+        Ok(row) => Ok(row.map(|row| row.version)),
+        // Of the owners only a post can go, and take its row with it.
+        Err(error) if is_orphan(&error) => Err(Error::NotFound("post")),
+        Err(error) => Err(error),
+    }
 }
 
 /// Brings a mirror to a version of its edge. What it adds to the count of the owner's edges: 1, 0 or -1.

@@ -116,9 +116,16 @@ pub fn is_not_migrated(error: &DbErr) -> bool {
 
 /// True for a serialization failure or a deadlock: the same transaction may succeed when run again.
 pub fn is_retryable(error: &Error) -> bool {
-    let Error::Internal(cause) = error else { return false };
-    cause
-        .downcast_ref::<DbErr>()
-        .and_then(sqlstate)
-        .is_some_and(|state| matches!(state.as_str(), "40001" | "40P01"))
+    reported(error).is_some_and(|state| matches!(state.as_str(), "40001" | "40P01"))
+}
+
+/// True where a row refers to one that is gone.
+pub fn is_orphan(error: &Error) -> bool {
+    reported(error).is_some_and(|state| state == "23503")
+}
+
+/// The SQLSTATE behind an error that [`failure`] has made.
+fn reported(error: &Error) -> Option<String> {
+    let Error::Internal(cause) = error else { return None };
+    cause.downcast_ref::<DbErr>().and_then(sqlstate)
 }

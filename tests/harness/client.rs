@@ -202,8 +202,11 @@ impl Socket {
 
     /// The next message that is not a ping; the code with which the socket was closed instead.
     pub async fn receive(&mut self) -> Result<Value, u16> {
+        // Of the whole wait, which pings do not prolong.
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a message comes");
+            let message =
+                tokio::time::timeout_at(deadline, self.stream.next()).await.expect("a message comes");
             match message {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).expect("JSON");
