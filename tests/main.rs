@@ -2,4 +2,7 @@
 
 mod harness;
 
+mod account;
+mod session;
+mod sign_up;
 mod story;
