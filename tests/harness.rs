@@ -1,6 +1,7 @@
 //! The system under test: real servers, started once, and a world of its own for each test.
 
 pub mod client;
+pub mod schema;
 pub mod stack;
 
 use std::net::{Ipv4Addr, SocketAddr};

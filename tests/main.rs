@@ -6,3 +6,4 @@ mod account;
 mod session;
 mod sign_up;
 mod story;
+mod stranger;
