@@ -190,7 +190,7 @@ async fn one_of_many_takes_a_name_over() {
     let client = Client::new(here);
     let people = join_all((0..10).map(async |number| client.sign_up(&format!("person{number}")).await)).await;
     let rename = async |number: usize, name: String| {
-        let person = people[number].at(if number % 2 == 0 { here } else { there });
+        let person = people[number].at(if number.is_multiple_of(2) { here } else { there });
         person.client.ask(PROFILE, json!({ "input": { "username": name } })).await
     };
     let spellings = ["wanted", "Wanted", "WANTED", "wanteD"];

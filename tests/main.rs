@@ -3,6 +3,7 @@
 mod harness;
 
 mod account;
+mod input;
 mod session;
 mod sign_up;
 mod story;

@@ -241,7 +241,7 @@ async fn a_sign_up_dropped_anywhere_is_mended() {
             domain.confirm_names(&held).await;
             Ok::<_, fowergram::domain::Error>(())
         };
-        if let Some(done) = dropped_after(polls, rest).await {
+        if let Some(done) = dropped_after(polls, Box::pin(rest)).await {
             done.expect("nothing is in its way");
         }
         names.push(name);
@@ -269,7 +269,7 @@ async fn a_change_of_name_dropped_anywhere_is_mended() {
     let last = 40;
     for number in 0..last {
         if let Some(done) =
-            dropped_after(number % 25, domain.update_profile(&person.viewer, change(number))).await
+            dropped_after(number % 25, Box::pin(domain.update_profile(&person.viewer, change(number)))).await
         {
             done.expect("nothing is in its way");
         }
