@@ -4,6 +4,7 @@ pub mod act;
 pub mod binary;
 pub mod client;
 pub mod files;
+pub mod schema;
 pub mod stack;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -2,16 +2,21 @@
 
 mod harness;
 
+mod account;
 mod architecture;
 mod config;
 mod feed;
 mod follow;
+mod input;
 mod limits;
 mod live;
 mod media;
 mod outage;
 mod post;
 mod schema;
+mod session;
 mod shard;
+mod sign_up;
 mod startup;
 mod story;
+mod stranger;

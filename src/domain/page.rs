@@ -55,8 +55,12 @@ impl Place {
         Self { at: micros, id }
     }
 
-    /// The moment of a [`Place::moment`].
+    /// The moment of a [`Place::moment`]. No row is older than 1970; what is far older is no time to
+    /// `PostgreSQL`.
     pub fn time(self) -> Result<OffsetDateTime> {
+        if self.at < 0 {
+            return Err(Error::CursorInvalid);
+        }
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.at) * 1000)
             .map_err(|_| Error::CursorInvalid)
     }
@@ -176,6 +180,13 @@ mod tests {
             assert!(matches!(Place::decode(List::Comments, bad), Err(Error::CursorInvalid)), "{bad}");
         }
         assert!(Place::decode(List::Replies, &cursor).is_err());
+    }
+
+    #[test]
+    fn a_place_in_time_is_one_that_rows_have() {
+        let at = |at| Place { at, id: Uuid::nil() }.time();
+        assert!(at(0).is_ok() && at(253_402_300_799_999_999).is_ok());
+        assert!([-1, i64::MIN, i64::MAX].into_iter().all(|moment| at(moment).is_err()));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! value is told in the same words whether the document was seen before or not.
 
 use async_graphql::parser::types::{BaseType, Type, VariableDefinition};
-use async_graphql::{Name, Positioned, Value, Variables};
+use async_graphql::{Name, Positioned, ScalarType as _, Value, Variables};
 
 use super::error::Refusal;
+use super::scalar::{Cursor, DateTime, Url};
 use super::types::{Input, Types};
 use crate::domain::Error;
 
@@ -71,13 +72,13 @@ impl Check<'_> {
 
     fn scalar(&self, name: &Name, value: &Value) -> bool {
         match name.as_str() {
-            "Int" => matches!(value, Value::Number(number) if number.is_i64() || number.is_u64()),
+            "Int" => matches!(value, Value::Number(number) if number.as_i64().is_some_and(is_int)),
             "Float" => matches!(value, Value::Number(_)),
             "String" => matches!(value, Value::String(_)),
             "Boolean" => matches!(value, Value::Boolean(_)),
             "ID" => match value {
                 Value::String(_) => true,
-                Value::Number(number) => number.is_i64() || number.is_u64(),
+                Value::Number(number) => number.is_i64(),
                 _ => false,
             },
             // async-graphql panics where the number is not one of a file.
@@ -85,7 +86,10 @@ impl Check<'_> {
                 .strip_prefix(UPLOAD)
                 .and_then(|number| number.parse::<usize>().ok())
                 .is_some_and(|number| number < self.uploads)),
-            // The other scalars say themselves what is wrong, when they are parsed.
+            // Here and not only when they are parsed, because the error then does not say which argument.
+            "Cursor" => Cursor::parse(value.clone()).is_ok(),
+            "DateTime" => DateTime::parse(value.clone()).is_ok(),
+            "URL" => Url::parse(value.clone()).is_ok(),
             _ => true,
         }
     }
@@ -112,6 +116,10 @@ impl Check<'_> {
             _ => Ok(()),
         }
     }
+}
+
+fn is_int(number: i64) -> bool {
+    i32::try_from(number).is_ok()
 }
 
 /// Names in paths are the client's own text: what is too long is cut when it is shown.

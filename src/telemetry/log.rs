@@ -19,8 +19,13 @@ use crate::domain::Clock;
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
     let colours = std::io::stderr().is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    // What can't be written is lost in silence: the way to say so is the same standard error, and failing
+    // to write there by other means is a panic, in whichever request logs.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .log_internal_errors(false);
     let started = match config.log_format {
         LogFormat::Json => builder.event_format(Json).try_init(),
         LogFormat::Text => builder.event_format(Text(Format::default().without_time().compact())).try_init(),
