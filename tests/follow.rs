@@ -45,13 +45,13 @@ async fn a_mirror_takes_its_events_in_every_order_and_number() {
     let client = crate::harness::client::Client::new(address);
     let follower = client.sign_up("follower").await;
     let deliver = async |events: &[(bool, i64)]| {
-        let followee = UserId::make(&world.clock, Slot::random());
+        let star = UserId::make(&world.clock, Slot::random());
         for (active, version) in events {
-            let done = app.domain().mirror_follow(followee, follower.user_id(), *active, *version).await;
+            let done = app.domain().mirror_follow(star, follower.user_id(), *active, *version).await;
             done.expect("the mirror takes it");
         }
     };
-    // follow, unfollow, follow: each delivered twice, in all 90 orders; it ends followed.
+    // follow, unfollow, follow: each delivered twice, in all 90 orders; it ends star.
     let mut following = 0;
     let twice = [(true, 1), (false, 2), (true, 3)].repeat(2);
     let all = orders(&twice);

@@ -108,11 +108,11 @@ impl World {
         self.config_with(&[])
     }
 
-    /// The same with some settings changed, as in `--access-token-seconds=1`.
+    /// The same with some settings replaced, as in `--access-token-seconds=1`.
     pub fn config_with(&self, changes: &[&str]) -> Config {
         let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
-        let changed: Vec<String> = changes.iter().map(|change| name(change)).collect();
-        let kept = self.settings.iter().filter(|setting| !changed.contains(&name(setting)));
+        let replaced: Vec<String> = changes.iter().map(|change| name(change)).collect();
+        let kept = self.settings.iter().filter(|setting| !replaced.contains(&name(setting)));
         let arguments = std::iter::once("test".to_owned())
             .chain(kept.cloned())
             .chain(changes.iter().map(|change| (*change).to_owned()));

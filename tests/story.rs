@@ -95,6 +95,7 @@ async fn next_notification(socket: &mut Socket) -> (String, Value) {
     (text(&event["cursor"]), event)
 }
 
+#[expect(clippy::too_many_lines, reason = "a story is told from its beginning to its end")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_people_on_three_shards() {
     let world = World::new().await;
