@@ -9,6 +9,7 @@ use super::event::{Event, Sent};
 use super::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
 use super::idempotency::{Created, Request};
 use super::text::{self, IdempotencyKey};
+use super::upload::why_unusable;
 use super::{Domain, Error, Result};
 use crate::store::idempotency::Record;
 use crate::store::{Tx, conversation, idempotency, media, message};
@@ -168,7 +169,7 @@ impl Domain {
                 if media::use_all(&tx, sender, media, conversation.uuid()).await? {
                     return Ok(());
                 }
-                Err(self.why_unusable(sender, media, "input.mediaIds").await)
+                Err(why_unusable(&tx, sender, media, "input.mediaIds").await?)
             })
             .await
     }

@@ -12,6 +12,7 @@ use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
 use super::patch::Patch;
 use super::policy::{self, ContactPolicy, VisiblePost};
+use super::upload::why_unusable;
 use super::{Domain, Error, Result, text};
 use crate::store::edge::{self, Table};
 use crate::store::idempotency::{self, Record};
@@ -91,7 +92,7 @@ impl Domain {
                     return Ok(Created { id: PostId::from_row(id), replayed: true });
                 }
                 if !media::use_all(&tx, author, &new.media, id.uuid()).await? {
-                    return Err(self.why_unusable(author, &new.media, "input.mediaIds").await);
+                    return Err(why_unusable(&tx, author, &new.media, "input.mediaIds").await?);
                 }
                 post::insert(&tx, row(id, author, new, hashtags, mentions, tx.clock().now())).await?;
                 user::count(&tx, author, Counter::Posts, 1).await?;
