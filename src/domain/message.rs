@@ -9,6 +9,7 @@ use super::event::{Event, Sent};
 use super::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
 use super::idempotency::{Created, Request};
 use super::text::{self, IdempotencyKey};
+use super::upload::why_unusable;
 use super::{Domain, Error, Result};
 use crate::store::idempotency::Record;
 use crate::store::{Tx, conversation, idempotency, media, message};
@@ -163,19 +164,14 @@ impl Domain {
         let sender = viewer.user;
         let conversation =
             self.store.tx(room.slot(), |tx| async move { room.enter(&tx, sender).await }).await?;
-        let usable = self
-            .store
+        self.store
             .tx(sender.slot(), |tx| async move {
-                media::use_all(&tx, sender, media, conversation.uuid())
-                    .await?
-                    .then_some(())
-                    .ok_or(Error::MediaNotReady)
+                if media::use_all(&tx, sender, media, conversation.uuid()).await? {
+                    return Ok(());
+                }
+                Err(why_unusable(&tx, sender, media, "input.mediaIds").await?)
             })
-            .await;
-        match usable {
-            Err(Error::MediaNotReady) => Err(self.why_unusable(sender, media, "input.mediaIds").await),
-            usable => usable,
-        }
+            .await
     }
 }
 

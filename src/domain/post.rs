@@ -12,6 +12,7 @@ use super::idempotency::{Created, Request};
 use super::page::{Page, Place, Slice};
 use super::patch::Patch;
 use super::policy::{self, ContactPolicy, VisiblePost};
+use super::upload::why_unusable;
 use super::{Domain, Error, Result, text};
 use crate::store::edge::{self, Table};
 use crate::store::idempotency::{self, Record};
@@ -85,14 +86,13 @@ impl Domain {
         let caption = new.caption.as_deref().unwrap_or_default();
         let hashtags = &text::hashtags(caption);
         let mentions = &self.mentioned(caption).await;
-        let made = self
-            .store
+        self.store
             .tx(author.slot(), |tx| async move {
                 if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
                     return Ok(Created { id: PostId::from_row(id), replayed: true });
                 }
                 if !media::use_all(&tx, author, &new.media, id.uuid()).await? {
-                    return Err(Error::MediaNotReady);
+                    return Err(why_unusable(&tx, author, &new.media, "input.mediaIds").await?);
                 }
                 post::insert(&tx, row(id, author, new, hashtags, mentions, tx.clock().now())).await?;
                 user::count(&tx, author, Counter::Posts, 1).await?;
@@ -104,11 +104,7 @@ impl Domain {
                 })?;
                 Ok(Created { id, replayed: false })
             })
-            .await;
-        match made {
-            Err(Error::MediaNotReady) => Err(self.why_unusable(author, &new.media, "input.mediaIds").await),
-            made => made,
-        }
+            .await
     }
 
     /// Changes a post of the viewer's.

@@ -11,6 +11,7 @@ use super::id::{MediaId, UserId};
 use super::media::{ImageType, State, original_key, variant_key, widths_of};
 use super::{Domain, Error, Result, text};
 use crate::blob::PresignedPut;
+use crate::store::Tx;
 use crate::store::media::{self, Measured};
 
 /// How long an address to put a file to is good.
@@ -193,25 +194,6 @@ impl Domain {
         self.delete_original(id).await
     }
 
-    /// Why images can't be used, for an error; `field` is the argument that named them.
-    pub(super) async fn why_unusable(&self, owner: UserId, ids: &[MediaId], field: &'static str) -> Error {
-        let (rows, failed) = self.tables.media.load(ids).await;
-        if let Some(error) = failed {
-            return error;
-        }
-        for id in ids {
-            match rows.get(id) {
-                Some(row) if row.owner() == owner => match State::from_row(row.state) {
-                    State::Failed => return rejected(row),
-                    State::AwaitingUpload | State::Processing => return Error::MediaNotReady,
-                    State::Ready => {}
-                },
-                _ => return Error::NotFound("media"),
-            }
-        }
-        Error::invalid(field, "names an image that is in use already")
-    }
-
     async fn require_own_media(&self, viewer: &Viewer, id: MediaId) -> Result<std::sync::Arc<media::Model>> {
         let row = self.tables.media.get(id).await?;
         row.filter(|row| row.owner() == viewer.user).ok_or(Error::NotFound("media"))
@@ -251,6 +233,26 @@ impl Domain {
         self.blob.delete(&keys).await?;
         self.store.read(id.slot(), async |connection| media::delete(&connection, id).await).await
     }
+}
+
+/// Why images can't be used, for an error; `field` is the argument that named them. Within the transaction
+/// that would use them: one that waits for a second connection can wait for itself.
+pub(super) async fn why_unusable(
+    tx: &Tx,
+    owner: UserId,
+    ids: &[MediaId],
+    field: &'static str,
+) -> Result<Error> {
+    let rows = media::owned(tx, owner, ids).await?;
+    for id in ids {
+        let Some(row) = rows.iter().find(|row| row.id() == *id) else { return Ok(Error::NotFound("media")) };
+        match State::from_row(row.state) {
+            State::Failed => return Ok(rejected(row)),
+            State::AwaitingUpload | State::Processing => return Ok(Error::MediaNotReady),
+            State::Ready => {}
+        }
+    }
+    Ok(Error::invalid(field, "names an image that is in use already"))
 }
 
 fn rejected(row: &media::Model) -> Error {

@@ -136,6 +136,16 @@ pub async fn use_all(tx: &Tx, owner: UserId, ids: &[MediaId], used_by: Uuid) -> 
     Ok(done.rows_affected() == count)
 }
 
+/// Those of these images that are the owner's.
+pub async fn owned(tx: &Tx, owner: UserId, ids: &[MediaId]) -> Result<Vec<Model>> {
+    Entity::find()
+        .filter(Column::Id.eq_any(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>()))
+        .filter(Column::OwnerId.eq(owner.uuid()))
+        .all(tx.connection())
+        .await
+        .map_err(failure)
+}
+
 /// Frees what a deleted post, or a changed avatar, no longer shows; the collector takes it then.
 pub async fn release(tx: &Tx, used_by: Uuid, ids: &[Uuid]) -> Result<()> {
     let sql = "update media set used_by = null, updated_at = $3 where id = any($1) and used_by = $2";

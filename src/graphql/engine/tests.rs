@@ -83,7 +83,7 @@ async fn wrong_variables_are_told_alike_for_seen_and_unseen_documents() {
     BAD_USER_INPUT "a" "a must not be null"
     BAD_USER_INPUT "a" "a is not of type Int"
     BAD_USER_INPUT "a" "a is not of type Int"
-    BAD_USER_INPUT null "Failed to parse \"Int\": Only integers from -2147483648 to 2147483647 are accepted."
+    BAD_USER_INPUT "a" "a is not of type Int"
     BAD_USER_INPUT "input.color" "input.color is not of type Color"
     BAD_USER_INPUT "input.color" "input.color is missing"
     BAD_USER_INPUT "input.bogus" "input.bogus is unknown"
