@@ -64,7 +64,9 @@ async fn snapshot(world: &World) -> BTreeMap<String, Vec<String>> {
             all.entry(name).or_default().extend(rows.iter().map(Value::to_string));
         }
     }
-    all.values_mut().for_each(|rows| rows.sort());
+    for rows in all.values_mut() {
+        rows.sort();
+    }
     all
 }
 
@@ -252,9 +254,9 @@ async fn nothing_is_lost_while_nats_is_away() {
                 let started = Instant::now();
                 person.write(json!({ "userId": other.id }), "direct").await;
                 if number % 2 == 0 {
-                    person.follow(other).await
+                    person.follow(other).await;
                 } else {
-                    person.unfollow(other).await
+                    person.unfollow(other).await;
                 }
                 answer(started);
             }
