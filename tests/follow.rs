@@ -43,15 +43,15 @@ async fn a_mirror_takes_its_events_in_every_order_and_number() {
     let (app, address) = world.api().await;
     world.process(Role::Worker).await;
     let client = crate::harness::client::Client::new(address);
-    let follower = client.sign_up("follower").await;
+    let fan = client.sign_up("fan").await;
     let deliver = async |events: &[(bool, i64)]| {
-        let star = UserId::make(&world.clock, Slot::random());
+        let followee = UserId::make(&world.clock, Slot::random());
         for (active, version) in events {
-            let done = app.domain().mirror_follow(star, follower.user_id(), *active, *version).await;
+            let done = app.domain().mirror_follow(followee, fan.user_id(), *active, *version).await;
             done.expect("the mirror takes it");
         }
     };
-    // follow, unfollow, follow: each delivered twice, in all 90 orders; it ends star.
+    // follow, unfollow, follow: each delivered twice, in all 90 orders; it ends followed.
     let mut following = 0;
     let twice = [(true, 1), (false, 2), (true, 3)].repeat(2);
     let all = orders(&twice);
@@ -59,22 +59,22 @@ async fn a_mirror_takes_its_events_in_every_order_and_number() {
     for events in &all {
         deliver(events).await;
         following += 1;
-        let count = seen_by(&follower, &follower).await["followingCount"].clone();
+        let count = seen_by(&fan, &fan).await["followingCount"].clone();
         assert_eq!(count, json!(following), "after {events:?}");
     }
     // One more unfollow; it ends unfollowed, and some of the events may never come.
     for events in orders(&[(true, 1), (false, 2), (true, 3), (false, 4)]) {
         deliver(&events).await;
-        let count = seen_by(&follower, &follower).await["followingCount"].clone();
+        let count = seen_by(&fan, &fan).await["followingCount"].clone();
         assert_eq!(count, json!(following), "after {events:?}");
     }
     deliver(&[(false, 4), (false, 2)]).await;
     deliver(&[(false, 4), (true, 1)]).await;
-    let home = app.domain().store.owner(follower.user_id().slot());
+    let home = app.domain().store.owner(fan.user_id().slot());
     let sql = "select count(*) filter (where active) as active, count(*) as all from following";
     let rows = world.rows(home, sql).await;
     assert_eq!(rows, [json!({ "active": following, "all": 90 + 24 + 2 })]);
-    let count = seen_by(&follower, &follower).await["followingCount"].clone();
+    let count = seen_by(&fan, &fan).await["followingCount"].clone();
     assert_eq!(count, json!(following));
     world.close().await;
 }

@@ -73,7 +73,7 @@ where
 {
     match loader.load_many(keys).await {
         Err(Error::ShardUnavailable) => Ok(HashMap::new()),
-        answer => answer,
+        read => read,
     }
 }
 
