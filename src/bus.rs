@@ -275,6 +275,14 @@ impl Bus {
         stopping.run_until_cancelled(keep).await;
     }
 
+    /// Takes the streams away, with all that is in them: of a system that is given up.
+    pub async fn delete_streams(&self) -> anyhow::Result<()> {
+        for stream in [self.event_stream(), self.dead_stream()] {
+            self.0.admin.delete_stream(stream).await?;
+        }
+        Ok(())
+    }
+
     /// The stream of events.
     pub(crate) fn event_stream(&self) -> String {
         format!("{}_EVENTS", self.0.namespace.to_uppercase())

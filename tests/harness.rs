@@ -203,6 +203,8 @@ impl World {
         for app in &apps {
             app.stop().await;
         }
+        // A stream reserves its largest size on the server that the worlds share.
+        apps[0].domain().bus.delete_streams().await.expect("the streams are deleted");
         for app in apps {
             for shard in app.domain().store.shards() {
                 shard.primary.clone().close().await.expect("the pool closes");
