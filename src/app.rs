@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_graphql::Schema;
 use futures_util::future::{join, join_all};
-use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -147,8 +146,7 @@ impl App {
     pub async fn readiness(&self) -> Vec<Part> {
         let domain = &self.0.domain;
         let shards = join_all(domain.store.shards().iter().map(|shard| async move {
-            let answer =
-                asked(async { shard.primary.execute_unprepared("select 1").await.map_err(Error::internal) });
+            let answer = asked(shard.ping());
             Part { name: format!("shard {}", shard.name), required: false, ..answer.await }
         }));
         let others = async {

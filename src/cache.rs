@@ -79,14 +79,15 @@ static ADD: LazyLock<Lua> = LazyLock::new(|| {
 });
 
 /// Takes a post out. ARGV: post, most changes. Returns as `ADD`. A rebuild that is under way must not
-/// bring it back, so it is remembered until that ends.
+/// bring it back, so it is remembered until that ends. A feed whose last post goes is empty, not evicted.
 static REMOVE: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
         r"local meta = redis.call('HMGET', KEYS[2], 'generation', 'state')
         if not meta[1] then return {} end
         local removed = redis.call('ZREM', KEYS[1], ARGV[1])
         if meta[2] == 'building' then redis.call('HSET', KEYS[2], '-' .. ARGV[1], 1)
-        elseif removed == 0 then return {} end
+        elseif removed == 0 then return {}
+        elseif redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HDEL', KEYS[2], 'filled') end
         local n = redis.call('HINCRBY', KEYS[2], 'n', 1)
         redis.call('ZADD', KEYS[3], n, n .. '-' .. ARGV[1])
         redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - ARGV[2])

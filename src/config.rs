@@ -290,6 +290,8 @@ impl Config {
             ("SHARD_POOL_SIZE", u64::from(self.shards.shard_pool_size)),
             ("MAX_CONCURRENT_REQUESTS", self.http.max_concurrent_requests as u64),
             ("MAX_SOCKETS", self.http.max_sockets as u64),
+            ("ACCESS_TOKEN_SECONDS", u64::from(self.accounts.access_token_seconds)),
+            ("SESSION_DAYS", u64::from(self.accounts.session_days)),
             ("PASSWORD_HASHERS", self.accounts.password_hashers as u64),
             ("IMAGE_WORKERS", self.media.image_workers as u64),
             ("REQUEST_TIMEOUT_MS", self.http.request_timeout_ms),

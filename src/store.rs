@@ -5,6 +5,7 @@
 pub mod claim;
 pub mod coalesce;
 pub mod comment;
+mod connection;
 pub mod conversation;
 pub mod edge;
 pub mod hashtag;
@@ -28,7 +29,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
-use sea_orm::{DatabaseConnection, TransactionTrait};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,7 @@ use crate::config::ShardConfig;
 use crate::domain::id::Slot;
 use crate::domain::{Clock, Error, Result};
 use coalesce::{Batch, Coalescer};
+pub use connection::Connection;
 use map::SlotMap;
 use shard::{Shard, failure, is_retryable};
 use tx::sql_with;
@@ -72,7 +73,7 @@ impl Store {
     ) -> anyhow::Result<Self> {
         let mut shards = Vec::with_capacity(config.shards.len());
         for endpoint in &config.shards {
-            shards.push(Arc::new(Shard::open(&endpoint.shard, config).await?));
+            shards.push(Arc::new(Shard::open(&endpoint.shard, config)?));
         }
         let maps = read_maps(&shards).await;
         let map = newest(&maps, &shards)?.ok_or_else(|| no_map(&maps, &shards))?;
@@ -140,8 +141,8 @@ impl Store {
         let index = self.owner(slot);
         let shard = &self.0.shards[index];
         let (value, events) = shard
-            .bounded(async {
-                let connection = shard.primary.begin().await.map_err(failure)?;
+            .ask(async |connection| {
+                connection.begin().await.map_err(failure)?;
                 let tx = Tx::new(connection, slot, self.0.clock.clone());
                 // Boxed, so that the many futures that hold a transaction stay small.
                 match Box::pin(work(tx.clone())).await {
@@ -163,19 +164,17 @@ impl Store {
     /// Reads from the slot's primary, outside a transaction.
     pub async fn read<T, F>(&self, slot: Slot, work: F) -> Result<T>
     where
-        F: AsyncFnOnce(DatabaseConnection) -> Result<T>,
+        F: AsyncFnOnce(Connection) -> Result<T>,
     {
-        let shard = self.shard(slot);
-        shard.bounded(work(shard.primary.clone())).await
+        self.shard(slot).ask(work).await
     }
 
     /// Reads from a shard's primary by its index: for work that goes over all shards.
     pub async fn read_shard<T, F>(&self, index: usize, work: F) -> Result<T>
     where
-        F: AsyncFnOnce(DatabaseConnection) -> Result<T>,
+        F: AsyncFnOnce(Connection) -> Result<T>,
     {
-        let shard = &self.0.shards[index];
-        shard.bounded(work(shard.primary.clone())).await
+        self.0.shards[index].ask(work).await
     }
 
     /// Asks every shard that owns one of the keys once, side by side. A shard that can't be read leaves
@@ -187,13 +186,13 @@ impl Store {
         work: F,
     ) -> Vec<Result<T>>
     where
-        F: Fn(DatabaseConnection, Vec<K>) -> R,
+        F: Fn(Connection, Vec<K>) -> R,
         R: Future<Output = Result<T>>,
     {
         let groups = self.group(keys, slot);
         join_all(groups.into_iter().map(|(index, keys)| {
-            let shard = &self.0.shards[index];
-            shard.bounded(work(shard.primary.clone(), keys))
+            let work = &work;
+            self.0.shards[index].ask(async move |connection| work(connection, keys).await)
         }))
         .await
     }

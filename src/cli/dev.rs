@@ -68,7 +68,7 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     let demo = app.clone();
     let (url, no_seed) = (format!("http://localhost:{}", args.port), args.no_seed);
     app.tasks().spawn(async move {
-        eprintln!("{}", welcome(&url));
+        eprintln!("{}", welcome(&url, no_seed));
         if no_seed {
             return;
         }
@@ -87,17 +87,21 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     Ok(())
 }
 
-fn welcome(url: &str) -> String {
+fn welcome(url: &str, no_seed: bool) -> String {
+    let login = if no_seed {
+        String::new()
+    } else {
+        let (login, password) = (seed::DEMO_LOGIN, seed::DEMO_PASSWORD);
+        format!("  Sign in as  {login}  with  {password}  (once the demo network is there)\n\n")
+    };
     format!(
         "\nFowergram is running.\n\n  \
          API         {url}/graphql\n  \
          Playground  {url}/playground\n  \
          Metrics     {url}/metrics\n  \
-         Ready       {url}/ready\n\n  \
-         Sign in as  {}  with  {}  (once the demo network is there)\n\n\
-         Ctrl-C stops everything.\n",
-        seed::DEMO_LOGIN,
-        seed::DEMO_PASSWORD
+         Ready       {url}/ready\n\n\
+         {login}\
+         Ctrl-C stops everything.\n"
     )
 }
 

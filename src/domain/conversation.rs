@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::account::Viewer;
 use super::event::Sent;
-use super::id::{ConversationId, MessageId, PostId, UserId};
+use super::id::{ConversationId, PostId, UserId};
 use super::page::{Page, Place, Slice};
 use super::{Domain, Error, Result};
 use crate::store::{conversation, inbox, message};
@@ -53,20 +53,6 @@ impl Domain {
         let member = conversation::Membership { conversation: id, user };
         self.tables.memberships.get(member).await?.ok_or(missing)?;
         Ok(found)
-    }
-
-    /// The message, if the viewer may read its conversation.
-    pub async fn require_message(
-        &self,
-        viewer: Option<&Viewer>,
-        id: MessageId,
-    ) -> Result<Arc<message::Model>> {
-        let found = self.tables.messages.get(id).await?.ok_or(Error::NotFound("message"))?;
-        match self.require_conversation(viewer, found.conversation()).await {
-            Ok(_) => Ok(found),
-            Err(Error::NotFound(_)) => Err(Error::NotFound("message")),
-            Err(error) => Err(error),
-        }
     }
 
     /// A page of the messages of a conversation that the viewer was let into.

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{CommentId, ConversationId, MediaId, PostId, SessionId, UserId};
+use super::id::{CommentId, ConversationId, MediaId, PostId, UserId};
 
 /// All events. The names are stored: they are never changed, only added to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,9 +70,6 @@ pub enum Event {
         user: UserId,
         n: i64,
     },
-    SessionRevoked {
-        session: SessionId,
-    },
 }
 
 /// A new message, for inboxes and notifications.
@@ -100,7 +97,6 @@ impl Event {
             Self::MediaUploaded { .. } => "media.uploaded".to_owned(),
             Self::ConversationChanged { conversation, .. } => conversation_subject(*conversation),
             Self::ReceiverLogged { user, .. } => receiver_subject(*user),
-            Self::SessionRevoked { .. } => "session.revoked".to_owned(),
         }
     }
 }

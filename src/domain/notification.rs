@@ -77,10 +77,7 @@ pub fn concerns(event: &Event) -> bool {
         Event::PostUpdated { mentions_added, .. } => !mentions_added.is_empty(),
         Event::PostLiked { .. } | Event::CommentCreated { .. } | Event::UserFollowed { .. } => true,
         Event::ConversationChanged { sent, .. } => sent.is_some(),
-        Event::PostDeleted { .. }
-        | Event::MediaUploaded { .. }
-        | Event::ReceiverLogged { .. }
-        | Event::SessionRevoked { .. } => false,
+        Event::PostDeleted { .. } | Event::MediaUploaded { .. } | Event::ReceiverLogged { .. } => false,
     }
 }
 

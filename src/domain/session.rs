@@ -9,7 +9,6 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
 use super::account::{AccountState, Viewer};
-use super::event::Event;
 use super::id::{SessionId, UserId};
 use super::token::RefreshToken;
 use super::{Domain, Error, Result, text};
@@ -123,7 +122,7 @@ impl Domain {
         let next = match judge(&row, token, now) {
             Verdict::Refuse => return Err(Error::TokenRevoked),
             Verdict::Theft => {
-                revoke(tx, row.user(), Some(row.id())).await?;
+                session::revoke(tx, row.user(), Some(row.id())).await?;
                 tracing::warn!(session = %row.id(), "a used refresh token came again; the session is ended");
                 return Ok(Refreshed::Ended);
             }
@@ -173,24 +172,15 @@ impl Domain {
         self.end_sessions(viewer.user, Some(id)).await
     }
 
-    /// Ends one session of the user or all, and tells the other processes.
+    /// Ends one session of the user or all: here at once, elsewhere when it is polled.
     pub(super) async fn end_sessions(&self, user: UserId, only: Option<SessionId>) -> Result<()> {
-        let ended = self.store.tx(user.slot(), |tx| async move { revoke(&tx, user, only).await }).await?;
+        let ended =
+            self.store.tx(user.slot(), |tx| async move { session::revoke(&tx, user, only).await }).await?;
         for session in ended {
             self.revoke_locally(session);
         }
         Ok(())
     }
-}
-
-/// Ends one session of the user or all, in a transaction that does more. The caller makes it felt in
-/// this process, after the commit, by [`Domain::revoke_locally`].
-pub async fn revoke(tx: &Tx, user: UserId, only: Option<SessionId>) -> Result<Vec<SessionId>> {
-    let ended = session::revoke(tx, user, only).await?;
-    for session in &ended {
-        tx.emit(&Event::SessionRevoked { session: *session })?;
-    }
-    Ok(ended)
 }
 
 enum Refreshed {

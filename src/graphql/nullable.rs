@@ -1,5 +1,7 @@
 //! Fields that may be null, and are when they fail: the other fields of the request keep their answers.
 
+use futures_util::future::BoxFuture;
+
 use crate::domain::Result;
 
 /// What a nullable field answers. A resolver that returns `Result<Option<T>>` instead makes its failure
@@ -7,8 +9,13 @@ use crate::domain::Result;
 pub type Nullable<T> = Option<Result<T>>;
 
 /// Runs a resolver whose failure makes only its own field null.
-pub async fn nullable<T>(work: impl Future<Output = Result<Option<T>>>) -> Nullable<T> {
-    work.await.transpose()
+///
+/// Boxed: async-graphql allocates for each field of an object, however plain, as much as the largest
+/// resolver of its type takes.
+pub fn nullable<'a, T>(
+    work: impl Future<Output = Result<Option<T>>> + Send + 'a,
+) -> BoxFuture<'a, Nullable<T>> {
+    Box::pin(async { work.await.transpose() })
 }
 
 #[cfg(test)]

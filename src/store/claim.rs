@@ -8,7 +8,7 @@ use sea_orm::{FromQueryResult, IntoActiveModel, TryInsertResult};
 use time::OffsetDateTime;
 
 use super::shard::{Shard, failure};
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::claim::{ClaimState, Name};
 use crate::domain::id::UserId;
 use crate::domain::{Error, Result};
@@ -39,7 +39,7 @@ fn key(name: &Name) -> (i16, i16, String) {
 }
 
 /// The claim on a name.
-pub async fn find(connection: &DatabaseConnection, name: &Name) -> Result<Option<Model>> {
+pub async fn find(connection: &Connection, name: &Name) -> Result<Option<Model>> {
     Entity::find_by_id(key(name)).one(connection).await.map_err(failure)
 }
 
@@ -121,7 +121,9 @@ pub async fn lease_due(
         returning slot, kind, name, user_id, state, fence, expires_at";
     let statement = sql_with(sql, [now.into(), until.into(), i64::from(limit).into()]);
     shard
-        .bounded(async { Entity::find().from_raw_sql(statement).all(&shard.primary).await.map_err(failure) })
+        .ask(async |connection| {
+            Entity::find().from_raw_sql(statement).all(&connection).await.map_err(failure)
+        })
         .await
 }
 
@@ -131,7 +133,7 @@ struct Owner {
 }
 
 /// Who claims these names, which all lie on one shard.
-pub async fn owners(connection: &DatabaseConnection, names: &[Name]) -> Result<Vec<UserId>> {
+pub async fn owners(connection: &Connection, names: &[Name]) -> Result<Vec<UserId>> {
     let slots: Vec<i16> = names.iter().map(|name| name.slot().column()).collect();
     let kinds: Vec<i16> = names.iter().map(|name| name.kind().column()).collect();
     let texts: Vec<String> = names.iter().map(|name| name.text().to_owned()).collect();

@@ -10,10 +10,10 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use super::connection::Connection;
 use super::shard::Shard;
 use crate::domain::id::Slot;
 use crate::domain::{Error, Result};
@@ -35,7 +35,7 @@ pub trait Batch: Send + Sync + 'static {
 
     /// Reads all keys with one statement; absent rows are left out.
     fn fetch(
-        connection: &DatabaseConnection,
+        connection: &Connection,
         keys: Vec<Self::Key>,
     ) -> impl Future<Output = Result<Vec<(Self::Key, Self::Row)>>> + Send;
 }
@@ -108,6 +108,6 @@ async fn ask_shard<B: Batch>(shard: &Shard, asks: &[Ask<B>]) -> Result<Arc<Found
             keys.push(*key);
         }
     }
-    let rows = shard.bounded(B::fetch(&shard.primary, keys)).await?;
+    let rows = shard.ask(async |connection| B::fetch(&connection, keys).await).await?;
     Ok(Arc::new(rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect()))
 }

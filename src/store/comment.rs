@@ -1,12 +1,12 @@
 //! Comments and replies; in their post's slot.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, IntoActiveModel, QueryOrder, QuerySelect};
+use sea_orm::{IntoActiveModel, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{CommentId, PostId, Slot, UserId};
 
@@ -63,7 +63,7 @@ impl Batch for ById {
         key.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<CommentId>) -> Result<Vec<(CommentId, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<CommentId>) -> Result<Vec<(CommentId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(CommentId::uuid).collect();
         let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(connection).await.map_err(failure)?;
         Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
@@ -101,7 +101,7 @@ pub enum Order {
 
 /// A post's comments, without the replies, from behind `after`.
 pub async fn of_post(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     post: PostId,
     order: Order,
     after: Option<CommentId>,
@@ -113,7 +113,7 @@ pub async fn of_post(
 
 /// The replies to a comment, oldest first, from behind `after`.
 pub async fn replies(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     parent: CommentId,
     after: Option<CommentId>,
     limit: u64,
@@ -123,7 +123,7 @@ pub async fn replies(
 }
 
 async fn page(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     mut query: Select<Entity>,
     order: Order,
     after: Option<CommentId>,

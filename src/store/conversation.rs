@@ -1,12 +1,12 @@
 //! Conversations and who takes part in them.
 
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, FromQueryResult};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::id::{ConversationId, PostId, Slot, UserId};
 use crate::domain::page::Page;
@@ -75,7 +75,7 @@ impl Batch for ById {
     }
 
     async fn fetch(
-        connection: &DatabaseConnection,
+        connection: &Connection,
         keys: Vec<ConversationId>,
     ) -> Result<Vec<(ConversationId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(ConversationId::uuid).collect();
@@ -113,7 +113,7 @@ impl Batch for Membership {
         key.conversation.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self>) -> Result<Vec<(Self, Member)>> {
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Member)>> {
         let sql = "select m.* from unnest($1::uuid[], $2::uuid[]) as asked(conversation_id, user_id)
             join members m using (conversation_id, user_id)";
         let conversations: Vec<Uuid> = keys.iter().map(|key| key.conversation.uuid()).collect();
@@ -142,7 +142,7 @@ impl Batch for FirstMembers {
         key.0.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
         let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
             select * from members where conversation_id = asked.id order by joined_at, user_id limit 101) m
             order by m.conversation_id, m.joined_at, m.user_id";
@@ -157,11 +157,7 @@ impl Batch for FirstMembers {
 }
 
 /// A page of the members, in the order in which they joined.
-pub async fn members(
-    connection: &DatabaseConnection,
-    id: ConversationId,
-    page: &Page,
-) -> Result<Vec<Member>> {
+pub async fn members(connection: &Connection, id: ConversationId, page: &Page) -> Result<Vec<Member>> {
     let (from, user) = match page.after {
         Some(place) => (Some(place.time()?), Some(place.id)),
         None => (None, None),

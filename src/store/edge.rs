@@ -5,13 +5,13 @@
 //! A mirror applies only a greater version and counts only a transition, so that neither the order nor
 //! the number of deliveries matters.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::coalesce::Batch;
 use super::shard::{failure, is_orphan};
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::id::{PostId, Slot, UserId};
 use crate::domain::{Error, Result};
 
@@ -123,7 +123,7 @@ pub struct Listed {
 
 /// The other ends of an owner's edges, newest first, from behind `before`.
 pub async fn list(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     table: Table,
     owner: Uuid,
     before: Option<(OffsetDateTime, Uuid)>,
@@ -155,7 +155,7 @@ struct Pair {
 }
 
 async fn existing(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     table: Table,
     owners: Vec<Uuid>,
     others: Vec<Uuid>,
@@ -183,7 +183,7 @@ impl Batch for IsFollower {
         user.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
+    async fn fetch(connection: &Connection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
         let (users, followers) = keys.iter().map(|(user, follower)| (user.uuid(), follower.uuid())).unzip();
         let pairs = existing(connection, Table::Followers, users, followers).await?;
         let key = |pair: Pair| (UserId::from_row(pair.owner), UserId::from_row(pair.other));
@@ -202,7 +202,7 @@ impl Batch for IsLiked {
         post.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
+    async fn fetch(connection: &Connection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
         let (posts, users) = keys.iter().map(|(post, user)| (post.uuid(), user.uuid())).unzip();
         let pairs = existing(connection, Table::Likes, posts, users).await?;
         let key = |pair: Pair| (PostId::from_row(pair.owner), UserId::from_row(pair.other));

@@ -1,10 +1,10 @@
 //! Which posts have a hashtag; in the slot of the tag.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{PostId, Slot};
 
@@ -46,7 +46,7 @@ struct Count {
 }
 
 /// How many posts have the tag.
-pub async fn count(connection: &DatabaseConnection, slot: Slot, name: &str) -> Result<i32> {
+pub async fn count(connection: &Connection, slot: Slot, name: &str) -> Result<i32> {
     let sql = "select post_count from hashtags where slot = $1 and name = $2";
     let row = Count::find_by_statement(sql_with(sql, [slot.column().into(), name.into()]))
         .one(connection)
@@ -62,7 +62,7 @@ struct Entry {
 
 /// The posts of a tag, the newest first, from behind `before`.
 pub async fn posts(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     (slot, name): (Slot, &str),
     before: Option<Uuid>,
     limit: i64,

@@ -1,12 +1,12 @@
 //! Each member's list of conversations, on the member's shard.
 
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, FromQueryResult};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::sql_with;
+use super::{Connection, sql_with};
 use crate::domain::Result;
 use crate::domain::event::Sent;
 use crate::domain::id::{ConversationId, Slot, UserId};
@@ -47,7 +47,7 @@ impl Batch for Entry {
         key.user.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
         let sql = "select i.* from unnest($1::uuid[], $2::uuid[]) as asked(user_id, conversation_id)
             join inbox i using (user_id, conversation_id)";
         let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
@@ -63,7 +63,7 @@ impl Batch for Entry {
 }
 
 /// A page of a user's conversations, the one with the newest message first.
-pub async fn page(connection: &DatabaseConnection, user: UserId, page: &Page) -> Result<Vec<Model>> {
+pub async fn page(connection: &Connection, user: UserId, page: &Page) -> Result<Vec<Model>> {
     let (from, id) = match page.after {
         Some(place) => (Some(place.time()?), Some(place.id)),
         None => (None, None),
@@ -81,7 +81,7 @@ struct Count {
 }
 
 /// In how many conversations there is something unread.
-pub async fn unread_conversations(connection: &DatabaseConnection, user: UserId) -> Result<i64> {
+pub async fn unread_conversations(connection: &Connection, user: UserId) -> Result<i64> {
     let sql = "select count(*) as count from inbox where user_id = $1 and last_seq > read_seq";
     let row = Count::find_by_statement(sql_with(sql, [user.uuid().into()]))
         .one(connection)
@@ -93,7 +93,7 @@ pub async fn unread_conversations(connection: &DatabaseConnection, user: UserId)
 /// Tells these members, all of one shard, of a message. Only a greater number has an effect, so that
 /// order and repeats don't matter; whoever sends has read.
 pub async fn deliver(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     conversation: ConversationId,
     sent: &Sent,
     members: &[UserId],

@@ -72,11 +72,9 @@ pub async fn read(shard: &Shard) -> Result<Option<(i64, Vec<Range>)>> {
     let sql = "select epoch, ranges from shard_map order by epoch desc limit 1";
     let statement = Statement::from_string(sea_orm::DbBackend::Postgres, sql);
     let row = shard
-        .bounded(async {
-            match Stored::find_by_statement(statement).one(&shard.primary).await {
-                Err(error) if is_not_migrated(&error) => Ok(None),
-                row => row.map_err(meaning),
-            }
+        .ask(async |connection| match Stored::find_by_statement(statement).one(&connection).await {
+            Err(error) if is_not_migrated(&error) => Ok(None),
+            row => row.map_err(meaning),
         })
         .await?;
     row.map(|row| Ok((row.epoch, serde_json::from_value(row.ranges).map_err(Error::internal)?))).transpose()

@@ -1,12 +1,12 @@
 //! Uploaded images; in their owner's slot.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, FromQueryResult, IntoActiveModel, QuerySelect};
+use sea_orm::{FromQueryResult, IntoActiveModel, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{MediaId, Slot, UserId};
 use crate::domain::media::State;
@@ -62,7 +62,7 @@ impl Batch for ById {
         key.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<MediaId>) -> Result<Vec<(MediaId, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<MediaId>) -> Result<Vec<(MediaId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(MediaId::uuid).collect();
         let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(connection).await.map_err(failure)?;
         Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
@@ -162,11 +162,7 @@ struct Id {
 /// Takes out up to `limit` rows of this shard that nothing shows and that were not touched since
 /// `before`: unfinished uploads, refused files, images of deleted posts. Their objects are to be deleted
 /// first, so the rows are only named here.
-pub async fn unused(
-    connection: &DatabaseConnection,
-    before: OffsetDateTime,
-    limit: i64,
-) -> Result<Vec<MediaId>> {
+pub async fn unused(connection: &Connection, before: OffsetDateTime, limit: i64) -> Result<Vec<MediaId>> {
     let sql = "select id from media where used_by is null and updated_at < $1 order by updated_at limit $2";
     let rows = Id::find_by_statement(sql_with(sql, [before.into(), limit.into()]))
         .all(connection)
@@ -187,7 +183,7 @@ pub async fn condemn(tx: &Tx, id: MediaId, before: OffsetDateTime) -> Result<boo
     Ok(done.rows_affected() == 1)
 }
 
-pub async fn delete(connection: &DatabaseConnection, id: MediaId) -> Result<()> {
+pub async fn delete(connection: &Connection, id: MediaId) -> Result<()> {
     let sql = "delete from media where id = $1 and used_by is null and state = 3";
     connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
     Ok(())

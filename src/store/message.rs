@@ -1,13 +1,13 @@
 //! Messages. A message's `seq` is its number in its conversation; `change` is the conversation's counter
 //! when the row was last written, by which streams are read.
 
+use sea_orm::IntoActiveModel;
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, IntoActiveModel};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
 use crate::domain::page::Page;
@@ -75,7 +75,7 @@ impl Batch for ById {
         key.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<MessageId>) -> Result<Vec<(MessageId, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<MessageId>) -> Result<Vec<(MessageId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(MessageId::uuid).collect();
         let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(connection).await.map_err(failure)?;
         Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
@@ -94,7 +94,7 @@ impl Batch for LastMessage {
         key.0.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
         let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
             select * from messages where conversation_id = asked.id order by seq desc limit 1) m";
         let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
@@ -121,7 +121,7 @@ pub async fn find(tx: &Tx, id: MessageId) -> Result<Option<Model>> {
 }
 
 /// A page of a conversation's messages by their number; from the end in the opposite order.
-pub async fn page(connection: &DatabaseConnection, id: ConversationId, page: &Page) -> Result<Vec<Model>> {
+pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> Result<Vec<Model>> {
     let sql = if page.from_end {
         "select * from messages where conversation_id = $1 and seq > $2 and seq < $3
             order by seq desc limit $4"

@@ -2,13 +2,13 @@
 //!
 //! All writes for one receiver hold the lock on its row in `receivers`, and take it first.
 
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, FromQueryResult};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{EventId, NotificationId, Slot, UserId};
 use crate::domain::notification::{Kind, Notice};
@@ -64,7 +64,7 @@ impl Batch for ById {
     }
 
     async fn fetch(
-        connection: &DatabaseConnection,
+        connection: &Connection,
         keys: Vec<NotificationId>,
     ) -> Result<Vec<(NotificationId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(NotificationId::uuid).collect();
@@ -99,10 +99,7 @@ impl Batch for FirstActors {
         key.0.slot()
     }
 
-    async fn fetch(
-        connection: &DatabaseConnection,
-        keys: Vec<ActorsOf>,
-    ) -> Result<Vec<(ActorsOf, Vec<UserId>)>> {
+    async fn fetch(connection: &Connection, keys: Vec<ActorsOf>) -> Result<Vec<(ActorsOf, Vec<UserId>)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(|key| key.0.uuid()).collect();
         let sql = "select asked.id, array(
                 select actor_id from notification_actors
@@ -143,7 +140,7 @@ impl Batch for UnreadCount {
         key.0.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<UnreadOf>) -> Result<Vec<(UnreadOf, i32)>> {
+    async fn fetch(connection: &Connection, keys: Vec<UnreadOf>) -> Result<Vec<(UnreadOf, i32)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(|key| key.0.uuid()).collect();
         let sql = "select user_id, unread_count from receivers where user_id = any($1)";
         let rows =
@@ -154,7 +151,7 @@ impl Batch for UnreadCount {
 
 /// A page of a user's notifications, the newest first.
 pub async fn list(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     user: UserId,
     page: &Page,
     kinds: Option<&[Kind]>,

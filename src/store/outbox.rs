@@ -1,11 +1,11 @@
 //! The events of a shard that are not known to be published. They belong to the shard and not to a slot:
 //! each shard drains its own.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use super::shard::failure;
-use super::{OutboxRow, sql_with};
+use super::{Connection, OutboxRow, sql_with};
 use crate::domain::Result;
 
 /// How old a row is before somebody else than the process that wrote it publishes it.
@@ -22,7 +22,7 @@ struct Stored {
 
 /// Takes the oldest rows that wait too long, for a while. By the database's clock, which all sweepers of
 /// a shard share.
-pub async fn claim(connection: &DatabaseConnection, limit: u32) -> Result<Vec<OutboxRow>> {
+pub async fn claim(connection: &Connection, limit: u32) -> Result<Vec<OutboxRow>> {
     // The ids begin with their time, so their order is the age's and needs no other index.
     let sql = "update outbox set claimed_until = now() + make_interval(secs => $3)
         where id in (
@@ -38,7 +38,7 @@ pub async fn claim(connection: &DatabaseConnection, limit: u32) -> Result<Vec<Ou
 }
 
 /// Deletes events that the stream has taken.
-pub async fn delete(connection: &DatabaseConnection, ids: Vec<Uuid>) -> Result<()> {
+pub async fn delete(connection: &Connection, ids: Vec<Uuid>) -> Result<()> {
     let sql = "delete from outbox where id = any($1)";
     connection.execute_raw(sql_with(sql, [ids.into()])).await.map_err(failure)?;
     Ok(())
@@ -50,7 +50,7 @@ struct Age {
 }
 
 /// The age of the oldest event that is left, in seconds; 0 where none is.
-pub async fn age(connection: &DatabaseConnection) -> Result<f64> {
+pub async fn age(connection: &Connection) -> Result<f64> {
     let sql = "select coalesce((select extract(epoch from now() - created_at)::float8
         from outbox order by id limit 1), 0) as seconds";
     let age = Age::find_by_statement(sql_with(sql, [])).one(connection).await.map_err(failure)?;

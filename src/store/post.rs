@@ -1,14 +1,12 @@
 //! Posts; in their author's slot.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{
-    ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{MediaId, PostId, Slot, UserId};
 
@@ -68,7 +66,7 @@ impl Batch for ById {
         key.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<PostId>) -> Result<Vec<(PostId, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<PostId>) -> Result<Vec<(PostId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(PostId::uuid).collect();
         let rows = Entity::find()
             .filter(Column::Id.eq_any(ids))
@@ -123,7 +121,7 @@ pub async fn mark_deleted(tx: &Tx, id: PostId, at: OffsetDateTime) -> Result<()>
 }
 
 /// Takes away the rows of a deleted post, comments and likes with it.
-pub async fn purge(connection: &DatabaseConnection, id: PostId) -> Result<()> {
+pub async fn purge(connection: &Connection, id: PostId) -> Result<()> {
     let sql = "delete from posts where id = $1 and deleted_at is not null";
     connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
     Ok(())
@@ -131,7 +129,7 @@ pub async fn purge(connection: &DatabaseConnection, id: PostId) -> Result<()> {
 
 /// An author's posts, newest first, from behind `before`.
 pub async fn of_author(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     author: UserId,
     before: Option<PostId>,
     limit: u64,
@@ -151,11 +149,7 @@ struct Id {
 
 /// The newest posts of these authors, who all belong to one shard, newest first: for feeds. Each author's
 /// newest are read by index, so that the cost does not grow with how much they ever posted.
-pub async fn newest_of(
-    connection: &DatabaseConnection,
-    authors: &[UserId],
-    limit: i64,
-) -> Result<Vec<PostId>> {
+pub async fn newest_of(connection: &Connection, authors: &[UserId], limit: i64) -> Result<Vec<PostId>> {
     let authors: Vec<Uuid> = authors.iter().map(|author| author.uuid()).collect();
     let sql = "select newest.id from unnest($1::uuid[]) author (id) cross join lateral (
             select id from posts where author_id = author.id and deleted_at is null order by id desc limit $2

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::{Shard, failure};
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{SessionId, Slot, UserId};
 
@@ -66,10 +66,7 @@ impl Batch for ById {
         key.slot()
     }
 
-    async fn fetch(
-        connection: &DatabaseConnection,
-        keys: Vec<SessionId>,
-    ) -> Result<Vec<(SessionId, Standing)>> {
+    async fn fetch(connection: &Connection, keys: Vec<SessionId>) -> Result<Vec<(SessionId, Standing)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(SessionId::uuid).collect();
         let sql =
             "select s.id, s.user_id, s.revoked_at is not null as revoked, s.expires_at, u.state as user_state
@@ -136,7 +133,7 @@ pub async fn remove_lapsed(tx: &Tx, user: UserId, now: OffsetDateTime) -> Result
 
 /// The user's sessions that are in force, the one seen last first.
 pub async fn of_user(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     user: UserId,
     now: OffsetDateTime,
     limit: u64,
@@ -154,7 +151,7 @@ pub async fn of_user(
 }
 
 /// Whose session this is, revoked or not.
-pub async fn owner(connection: &DatabaseConnection, id: SessionId) -> Result<Option<UserId>> {
+pub async fn owner(connection: &Connection, id: SessionId) -> Result<Option<UserId>> {
     let row = Entity::find_by_id(id.uuid()).one(connection).await.map_err(failure)?;
     Ok(row.map(|row| row.user()))
 }
@@ -164,8 +161,8 @@ pub async fn recently_revoked(shard: &Shard, seconds: f64) -> Result<Vec<Session
     let sql = "select id from sessions where revoked_at > clock_timestamp() - make_interval(secs => $1)";
     let statement = sql_with(sql, [seconds.into()]);
     shard
-        .bounded(async {
-            let rows = Id::find_by_statement(statement).all(&shard.primary).await.map_err(failure)?;
+        .ask(async |connection| {
+            let rows = Id::find_by_statement(statement).all(&connection).await.map_err(failure)?;
             Ok(rows.into_iter().map(|row| SessionId::from_row(row.id)).collect())
         })
         .await
@@ -176,6 +173,6 @@ pub async fn purge(shard: &Shard, limit: u32) -> Result<u64> {
     let sql = "delete from sessions where ctid = any(array(
         select ctid from sessions where revoked_at < now() - interval '30 days' limit $1))";
     let statement = sql_with(sql, [i64::from(limit).into()]);
-    let done = shard.bounded(async { shard.primary.execute_raw(statement).await.map_err(failure) }).await?;
+    let done = shard.ask(async |connection| connection.execute_raw(statement).await.map_err(failure)).await?;
     Ok(done.rows_affected())
 }

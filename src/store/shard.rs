@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlxError};
-use secrecy::{ExposeSecret, SecretString};
+use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, SqlxError};
+use secrecy::SecretString;
 
+use super::connection::{Connection, Pool};
 use crate::config::ShardConfig;
 use crate::domain::{Error, Result};
 
@@ -12,7 +13,7 @@ use crate::domain::{Error, Result};
 #[derive(Debug)]
 pub struct Shard {
     pub name: String,
-    pub primary: DatabaseConnection,
+    primary: Pool,
     /// Past any pooler: for migrations and locks.
     pub direct_url: SecretString,
     pub timeout: Duration,
@@ -21,35 +22,26 @@ pub struct Shard {
 impl Shard {
     /// Makes the pool. Connections are opened when they are needed, so that a process starts, and serves
     /// the other shards' users, while this one is down.
-    pub async fn open(name: &str, config: &ShardConfig) -> Result<Self> {
+    pub fn open(name: &str, config: &ShardConfig) -> Result<Self> {
         let find = |endpoints: &[crate::config::Endpoint]| {
             endpoints.iter().find(|endpoint| endpoint.shard == name).map(|endpoint| endpoint.url.clone())
         };
         let url = find(&config.shards).ok_or(Error::ShardUnavailable)?;
-        let mut options = ConnectOptions::new(url.expose_secret());
-        let connect = Duration::from_millis(config.shard_connect_timeout_ms);
-        options
-            .max_connections(config.shard_pool_size)
-            .min_connections(0)
-            .connect_timeout(connect)
-            .acquire_timeout(connect)
-            .idle_timeout(Duration::from_mins(5))
-            .test_before_acquire(false)
-            .connect_lazy(true)
-            .sqlx_logging(false);
-        #[expect(clippy::disallowed_methods, reason = "this is where connections are made")]
-        let primary = Database::connect(options).await.map_err(failure)?;
+        let wait = Duration::from_millis(config.shard_connect_timeout_ms);
         Ok(Self {
             name: name.to_owned(),
-            primary,
+            primary: Pool::new(&url, config.shard_pool_size as usize, wait).map_err(failure)?,
             direct_url: find(&config.shard_direct).unwrap_or(url),
             timeout: Duration::from_millis(config.shard_statement_timeout_ms),
         })
     }
 
-    /// Bounds what is asked of the shard in time.
-    pub async fn bounded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let result = tokio::time::timeout(self.timeout, work).await.unwrap_or_else(|_| {
+    /// Asks the primary through a connection of its own; bounded in time, the wait for the connection
+    /// included.
+    pub async fn ask<T>(&self, work: impl AsyncFnOnce(Connection) -> Result<T>) -> Result<T> {
+        // Boxed, so that the futures that ask stay small.
+        let asked = Box::pin(async { work(self.connect().await?).await });
+        let result = tokio::time::timeout(self.timeout, asked).await.unwrap_or_else(|_| {
             tracing::warn!(shard = %self.name, "no answer within the time-out");
             Err(Error::ShardUnavailable)
         });
@@ -57,6 +49,19 @@ impl Shard {
             metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone()).increment(1);
         }
         result
+    }
+
+    /// Whether the primary answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.ask(async |connection| connection.execute_unprepared("select 1").await.map_err(failure)).await?;
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        self.primary.get().await.map_err(|error| {
+            tracing::warn!(shard = %self.name, cause = %error, "no connection");
+            Error::ShardUnavailable
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! What live streams are read from: counters, and the rows behind them.
 
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, FromQueryResult};
 use time::OffsetDateTime;
 
 use super::shard::failure;
-use super::{message, sql_with};
+use super::{Connection, message, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{ConversationId, UserId};
 
@@ -30,7 +30,7 @@ pub struct Counter {
 /// The counters of these conversations and users' logs, all of one shard, with one statement. What was
 /// never written to is absent.
 pub async fn counters(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     conversations: Vec<Uuid>,
     users: Vec<Uuid>,
 ) -> Result<Vec<Counter>> {
@@ -45,7 +45,7 @@ pub async fn counters(
 /// The messages that were changed after the conversation's counter stood at `after`, in the order of
 /// their last changes.
 pub async fn messages_after(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     id: ConversationId,
     after: i64,
     limit: i64,
@@ -59,12 +59,7 @@ pub async fn messages_after(
 }
 
 /// The rows of a user's log behind `after`.
-pub async fn log_after(
-    connection: &DatabaseConnection,
-    user: UserId,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<LogRow>> {
+pub async fn log_after(connection: &Connection, user: UserId, after: i64, limit: i64) -> Result<Vec<LogRow>> {
     let sql = "select user_id, n, topic, ref_id, at from receiver_log
         where user_id = $1 and n > $2 order by n limit $3";
     LogRow::find_by_statement(sql_with(sql, [user.uuid().into(), after.into(), limit.into()]))

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
 
+use super::connection::Connection;
 use super::shard::failure;
 use crate::domain::event::Event;
 use crate::domain::id::{EventId, Slot};
@@ -25,14 +26,14 @@ pub struct OutboxRow {
 pub struct Tx(Arc<Inner>);
 
 struct Inner {
-    connection: DatabaseTransaction,
+    connection: Connection,
     slot: Slot,
     clock: Clock,
     events: Mutex<Vec<OutboxRow>>,
 }
 
 impl Tx {
-    pub(super) fn new(connection: DatabaseTransaction, slot: Slot, clock: Clock) -> Self {
+    pub(super) fn new(connection: Connection, slot: Slot, clock: Clock) -> Self {
         Self(Arc::new(Inner { connection, slot, clock, events: Mutex::default() }))
     }
 
@@ -55,7 +56,7 @@ impl Tx {
         Ok(())
     }
 
-    pub(super) fn connection(&self) -> &DatabaseTransaction {
+    pub(super) fn connection(&self) -> &Connection {
         &self.0.connection
     }
 

@@ -1,12 +1,12 @@
 //! Users and their credentials.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseConnection, FromQueryResult, IntoActiveModel, QuerySelect};
+use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::{Shard, failure};
-use super::{Tx, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::account::AccountState;
 use crate::domain::id::{MediaId, Slot, UserId};
@@ -65,7 +65,7 @@ impl Batch for ById {
         key.slot()
     }
 
-    async fn fetch(connection: &DatabaseConnection, keys: Vec<UserId>) -> Result<Vec<(UserId, Model)>> {
+    async fn fetch(connection: &Connection, keys: Vec<UserId>) -> Result<Vec<(UserId, Model)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(UserId::uuid).collect();
         let rows = Entity::find()
             .filter(Column::Id.eq_any(ids))
@@ -153,53 +153,8 @@ pub async fn purge_aborted(shard: &Shard, before: OffsetDateTime, limit: u32) ->
     let sql = "delete from users where id in (
         select id from users where state = 9 and created_at < $1 limit $2)";
     let statement = sql_with(sql, [before.into(), i64::from(limit).into()]);
-    let done = shard.bounded(async { shard.primary.execute_raw(statement).await.map_err(failure) }).await?;
+    let done = shard.ask(async |connection| connection.execute_raw(statement).await.map_err(failure)).await?;
     Ok(done.rows_affected())
-}
-
-/// What came of taking an image for an avatar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Avatar {
-    Taken,
-    Missing,
-    NotReady,
-    /// A post or a message shows it, and takes it along when it is deleted.
-    InUse,
-}
-
-#[derive(FromQueryResult)]
-struct Image {
-    state: i16,
-    used_by: Option<Uuid>,
-}
-
-/// Marks an image of the user as shown by its avatar.
-pub async fn take_avatar(tx: &Tx, user: UserId, media: MediaId) -> Result<Avatar> {
-    const READY: i16 = 2;
-    let select = "select state, used_by from media where id = $1 and owner_id = $2 for update";
-    let values = [media.uuid().into(), user.uuid().into()];
-    let image =
-        Image::find_by_statement(sql_with(select, values)).one(tx.connection()).await.map_err(failure)?;
-    match image {
-        None => return Ok(Avatar::Missing),
-        Some(image) if image.state != READY => return Ok(Avatar::NotReady),
-        Some(image) if image.used_by.is_some_and(|used_by| used_by != user.uuid()) => {
-            return Ok(Avatar::InUse);
-        }
-        Some(_) => (),
-    }
-    let update = "update media set used_by = $2, updated_at = $3 where id = $1";
-    let values = [media.uuid().into(), user.uuid().into(), tx.clock().now().into()];
-    tx.connection().execute_raw(sql_with(update, values)).await.map_err(failure)?;
-    Ok(Avatar::Taken)
-}
-
-/// Leaves a former avatar to the collector of unused images.
-pub async fn release_avatar(tx: &Tx, user: UserId, media: MediaId) -> Result<()> {
-    let sql = "update media set used_by = null, updated_at = $3 where id = $1 and used_by = $2";
-    let values = [media.uuid().into(), user.uuid().into(), tx.clock().now().into()];
-    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
-    Ok(())
 }
 
 /// What is counted in a user's row.
@@ -227,7 +182,7 @@ struct Credential {
 }
 
 /// The stored password hash, a PHC string.
-pub async fn password_hash(connection: &DatabaseConnection, id: UserId) -> Result<Option<String>> {
+pub async fn password_hash(connection: &Connection, id: UserId) -> Result<Option<String>> {
     let sql = "select password_hash from credentials where user_id = $1";
     let row = Credential::find_by_statement(sql_with(sql, [id.uuid().into()]))
         .one(connection)

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Result;
 use crate::store::shard::Shard;
-use crate::store::{Store, idempotency, notification};
+use crate::store::{Connection, Store, idempotency, notification};
 
 /// How long a job waits at most before its first run.
 const MAX_FIRST_DELAY: Duration = Duration::from_secs(5);
@@ -52,10 +51,10 @@ pub async fn purge(store: &Store) -> Result<()> {
 }
 
 /// Deletes a part at a time, until nothing is left to delete.
-async fn drain<R>(shard: &Shard, purge: impl Fn(DatabaseConnection) -> R) -> Result<()>
+async fn drain<R>(shard: &Shard, purge: impl Fn(Connection) -> R) -> Result<()>
 where
     R: Future<Output = Result<u64>>,
 {
-    while shard.bounded(purge(shard.primary.clone())).await? > 0 {}
+    while shard.ask(async |connection| purge(connection).await).await? > 0 {}
     Ok(())
 }

@@ -94,7 +94,8 @@ async fn delete(store: Store, shard: usize, mut acked: mpsc::Receiver<Uuid>) {
                 ids.push(id);
             }
         }
-        let done = shard.bounded(outbox::delete(&shard.primary, std::mem::take(&mut ids))).await;
+        let done =
+            shard.ask(async |connection| outbox::delete(&connection, std::mem::take(&mut ids)).await).await;
         if let Err(error) = done {
             tracing::debug!(shard = shard.name, %error, "published events are left to the sweeper");
         }
@@ -105,10 +106,10 @@ async fn delete(store: Store, shard: usize, mut acked: mpsc::Receiver<Uuid>) {
 /// Goes on until nothing old is left.
 pub async fn sweep(store: &Store, bus: &Bus, shard: usize, stopping: &CancellationToken) -> Result<()> {
     let shard = &store.shards()[shard];
-    let age = shard.bounded(outbox::age(&shard.primary)).await?;
+    let age = shard.ask(async |connection| outbox::age(&connection).await).await?;
     metrics::gauge!("fowergram_outbox_age_seconds", "shard" => shard.name.clone()).set(age);
     while bus.is_connected() && !stopping.is_cancelled() {
-        let events = shard.bounded(outbox::claim(&shard.primary, SWEEP_ROWS)).await?;
+        let events = shard.ask(async |connection| outbox::claim(&connection, SWEEP_ROWS).await).await?;
         if events.is_empty() {
             return Ok(());
         }
@@ -117,7 +118,7 @@ pub async fn sweep(store: &Store, bus: &Bus, shard: usize, stopping: &Cancellati
         if acked.is_empty() {
             return Err(Error::internal(anyhow::anyhow!("the stream takes no events")));
         }
-        shard.bounded(outbox::delete(&shard.primary, acked)).await?;
+        shard.ask(async |connection| outbox::delete(&connection, acked).await).await?;
     }
     Ok(())
 }

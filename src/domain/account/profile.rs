@@ -10,9 +10,9 @@ use crate::domain::claim::Name;
 use crate::domain::id::{MediaId, UserId};
 use crate::domain::patch::Patch;
 use crate::domain::text::{self, Username};
+use crate::domain::upload::why_unusable;
 use crate::domain::{Domain, Error, Result};
-use crate::store::user::Avatar;
-use crate::store::{Tx, user};
+use crate::store::{Tx, media, user};
 
 /// Characters in a text about oneself.
 const BIO: usize = 500;
@@ -118,18 +118,13 @@ async fn check_avatar(tx: &Tx, user: &mut user::Model, change: Patch<MediaId>) -
     if next == user.avatar() {
         return Ok(());
     }
-    if let Some(media) = next {
-        match user::take_avatar(tx, user.id(), media).await? {
-            Avatar::Taken => (),
-            Avatar::Missing => return Err(Error::NotFound("media")),
-            Avatar::NotReady => return Err(Error::MediaNotReady),
-            Avatar::InUse => {
-                return Err(Error::invalid("input.avatarId", "is shown elsewhere; upload the image again"));
-            }
-        }
+    if let Some(image) = next
+        && !media::use_all(tx, user.id(), &[image], user.id).await?
+    {
+        return Err(why_unusable(tx, user.id(), &[image], "input.avatarId").await?);
     }
-    if let Some(former) = user.avatar() {
-        user::release_avatar(tx, user.id(), former).await?;
+    if let Some(former) = user.avatar_id {
+        media::release(tx, user.id, &[former]).await?;
     }
     user.avatar_id = next.map(MediaId::uuid);
     Ok(())

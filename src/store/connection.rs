@@ -1,0 +1,204 @@
+//! Connections to one `PostgreSQL` database, lent by a pool.
+//!
+//! `SeaORM`'s own pool asks the server after each use whether the connection is still good, which costs as
+//! much as a read by key does. Here one that lay idle is asked before its next use, and one that was
+//! given back in the middle of a statement or a transaction is closed.
+
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Values};
+use sea_query_sqlx::SqlxValues;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgSeverity};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor};
+use tokio::sync::Mutex;
+
+/// How long a connection may have been idle to be lent without a question.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// The connections to one endpoint. They are opened when they are needed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool(managed::Pool<Manager>);
+
+#[derive(Debug)]
+struct Manager {
+    options: PgConnectOptions,
+}
+
+impl managed::Manager for Manager {
+    type Type = PgConnection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<PgConnection, Error> {
+        // Boxed: what opens a connection has 40 kB, which each future that reads would have to hold.
+        Box::pin(self.options.connect()).await
+    }
+
+    async fn recycle(&self, link: &mut PgConnection, metrics: &Metrics) -> RecycleResult<Error> {
+        if metrics.last_used() > TRUSTED {
+            link.ping().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Pool {
+    /// `wait` is how long to wait for a connection to be opened, or given back by somebody else.
+    pub fn new(url: &SecretString, size: usize, wait: Duration) -> Result<Self, DbErr> {
+        let options: PgConnectOptions = url.expose_secret().parse().map_err(failed)?;
+        let manager = Manager { options: options.disable_statement_logging() };
+        let pool = managed::Pool::builder(manager)
+            .max_size(size)
+            .queue_mode(QueueMode::Lifo)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(wait))
+            .create_timeout(Some(wait))
+            .recycle_timeout(Some(wait))
+            .build()
+            .map_err(|error| DbErr::Custom(error.to_string()))?;
+        Ok(Self(pool))
+    }
+
+    /// Lends a connection.
+    pub async fn get(&self) -> Result<Connection, PoolError<Error>> {
+        let link = self.0.get().await?;
+        Ok(Connection { held: Mutex::new(Held { link: Some(link), state: State::Ready }) })
+    }
+}
+
+/// A connection for as long as somebody has it. Statements run one after the other.
+#[derive(Debug)]
+pub struct Connection {
+    // Held while the server is waited for: the protocol takes one statement at a time, and `SeaORM` lends
+    // connections as `&self`. Nobody else has this one, so nobody waits.
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Taken out when it is closed, only.
+    link: Option<Object<Manager>>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ready,
+    InTransaction,
+    /// A statement of the transaction was refused: it can be rolled back only.
+    Refused,
+    /// A statement is under way, or was when its caller stopped waiting.
+    Busy,
+    /// The server can't be talked to through it.
+    Broken,
+}
+
+impl Connection {
+    /// Begins a transaction, which ends with [`Connection::commit`] or [`Connection::rollback`], or, when
+    /// the connection is dropped before, is rolled back by the server.
+    pub async fn begin(&self) -> Result<(), DbErr> {
+        self.control("BEGIN", State::InTransaction).await
+    }
+
+    /// Ends a transaction; an error where one of its statements was refused, also if that was not minded.
+    pub async fn commit(&self) -> Result<(), DbErr> {
+        if self.held.lock().await.state != State::InTransaction {
+            return Err(DbErr::Custom("a transaction with a refused statement can't be committed".into()));
+        }
+        self.control("COMMIT", State::Ready).await
+    }
+
+    pub async fn rollback(&self) -> Result<(), DbErr> {
+        self.control("ROLLBACK", State::Ready).await
+    }
+
+    async fn control(&self, sql: &'static str, then: State) -> Result<(), DbErr> {
+        self.run(async |link| link.execute(sql).await).await?;
+        self.held.lock().await.state = then;
+        Ok(())
+    }
+
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+    ) -> Result<T, DbErr> {
+        let mut held = self.held.lock().await;
+        let before = std::mem::replace(&mut held.state, State::Busy);
+        let link = held.link.as_mut().ok_or_else(|| failed(Error::PoolClosed))?;
+        let result = work(link).await;
+        held.state = match (&result, before) {
+            (Ok(_), before) => before,
+            (Err(Error::Database(report)), before) if !is_fatal(&**report) => match before {
+                State::InTransaction => State::Refused,
+                before => before,
+            },
+            (Err(_), _) => State::Broken,
+        };
+        result.map_err(failed)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let held = self.held.get_mut();
+        if held.state == State::Ready {
+            return;
+        }
+        let Some(link) = held.link.take() else { return };
+        if held.state == State::Broken
+            && let Some(pool) = Object::pool(&link)
+        {
+            // The idle ones lead to the same server.
+            pool.retain(|_, _| false);
+        }
+        drop(Object::take(link));
+    }
+}
+
+fn failed(error: Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Whether the server closes the connection after this report.
+fn is_fatal(report: &dyn DatabaseError) -> bool {
+    let report = report.try_downcast_ref::<PgDatabaseError>();
+    report.is_some_and(|report| matches!(report.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, SqlxValues>;
+
+fn prepared(statement: &Statement) -> Query<'_> {
+    let values = statement.values.clone().unwrap_or(Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Connection {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let done: PgQueryResult = self.run(async |link| link.execute(prepared(&statement)).await).await?;
+        Ok(done.into())
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let done: PgQueryResult = self.run(async |link| link.execute(AssertSqlSafe(sql)).await).await?;
+        Ok(done.into())
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let row: Option<PgRow> =
+            self.run(async |link| link.fetch_optional(prepared(&statement)).await).await?;
+        Ok(row.map(QueryResult::from))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let rows: Vec<PgRow> = self.run(async |link| link.fetch_all(prepared(&statement)).await).await?;
+        Ok(rows.into_iter().map(QueryResult::from).collect())
+    }
+}
