@@ -176,6 +176,7 @@ impl App {
         if tokio::time::timeout(grace, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.0.tasks.len(), "some tasks did not end within the grace period");
         }
+        self.0.domain.store.close();
     }
 }
 

@@ -1,7 +1,6 @@
 //! A demo network: people, posts and talk, made by the same rules as everybody else's.
 
 mod cast;
-mod picture;
 mod plan;
 mod progress;
 mod words;

@@ -105,6 +105,11 @@ impl Store {
         &self.0.shards
     }
 
+    /// Closes the connections that nobody uses, and lends no more.
+    pub fn close(&self) {
+        self.0.shards.iter().for_each(|shard| shard.close());
+    }
+
     /// The index of the shard that owns the slot.
     pub fn owner(&self, slot: Slot) -> usize {
         self.0.map.load().owner(slot)

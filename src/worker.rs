@@ -2,7 +2,6 @@
 
 pub mod consumer;
 pub mod dead;
-pub mod image;
 pub mod jobs;
 pub mod media;
 pub mod reconcile;

@@ -55,13 +55,13 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["dev", "http"]),
     ("hyper", &["http"]),
     ("sea_orm", &["app", "store", "worker"]),
-    ("sqlx", &["dev"]),
+    ("sqlx", &["dev", "store"]),
     // `dev` has a module of its own with this name.
     ("redis", &["cache", "dev"]),
     ("async_nats", &["bus", "live", "worker"]),
     ("aws_sdk_s3", &["blob"]),
     ("clap", &["cli", "config", "seed"]),
-    ("image", &["seed", "worker"]),
+    ("imaging", &["seed", "worker"]),
 ];
 
 /// Lines of a file; beyond that it is more than one thing.

@@ -205,11 +205,6 @@ impl World {
         }
         // A stream reserves its largest size on the server that the worlds share.
         apps[0].domain().bus.delete_streams().await.expect("the streams are deleted");
-        for app in apps {
-            for shard in app.domain().store.shards() {
-                shard.primary.clone().close().await.expect("the pool closes");
-            }
-        }
         if let Some(servers) = self.own {
             servers.stop().await;
         } else {

@@ -1,7 +1,7 @@
 //! Servers that go and come back: what was answered stays, and each effect is there once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
@@ -199,6 +199,7 @@ async fn circle(world: &World, client: &Client) -> Vec<Person> {
 async fn nothing_is_lost_while_nats_is_away() {
     const POSTS: usize = 4;
     const MESSAGES_EACH: usize = 12;
+    const AWAY: Duration = Duration::from_secs(5);
     let world = World::alone().await;
     let client = world.system().await;
     let (_, second) = world.api().await;
@@ -224,6 +225,7 @@ async fn nothing_is_lost_while_nats_is_away() {
     }
 
     let answered = AtomicUsize::new(0);
+    let back = AtomicBool::new(false);
     let slowest = std::sync::Mutex::new(Duration::ZERO);
     let answer = |started: Instant| {
         let mut slowest = slowest.lock().expect("no panic");
@@ -233,7 +235,8 @@ async fn nothing_is_lost_while_nats_is_away() {
     let write = join_all(people.iter().enumerate().map(|(index, person)| {
         // Two of them at each process; the writes begin while NATS is there and go on while it is not.
         let person = if index % 2 == 0 { person.clone() } else { person.at(second) };
-        let (people, pictures, old, thread, answer) = (&people, &pictures, &old, &thread, &answer);
+        let (people, pictures, old, thread) = (&people, &pictures, &old, &thread);
+        let (answer, back) = (&answer, &back);
         async move {
             let mut posts = Vec::new();
             for (number, picture) in pictures[index].iter().enumerate() {
@@ -261,7 +264,16 @@ async fn nothing_is_lost_while_nats_is_away() {
                 answer(started);
             }
             person.follow(&people[(index + 2) % SHARDS]).await;
-            posts
+            // And on, for as long as it is away.
+            let mut messages = MESSAGES_EACH;
+            while !back.load(Ordering::Relaxed) {
+                let started = Instant::now();
+                person.write(json!({ "conversationId": thread }), &format!("{index} {messages}")).await;
+                answer(started);
+                messages += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            (posts, messages)
         }
     }));
     let break_nats = async {
@@ -269,9 +281,14 @@ async fn nothing_is_lost_while_nats_is_away() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         world.servers().nats().kill().await;
+        tokio::time::sleep(AWAY).await;
+        let waiting = everywhere(&world, "select 1 from outbox").await.len();
+        world.servers().nats().start().await.expect("NATS starts");
+        back.store(true, Ordering::Relaxed);
+        waiting
     };
-    let (posts, ()) = tokio::join!(write, break_nats);
-    let waiting = everywhere(&world, "select 1 from outbox").await.len();
+    let (written, waiting) = tokio::join!(write, break_nats);
+    let (posts, messages): (Vec<_>, Vec<usize>) = written.into_iter().unzip();
     assert!(waiting > 0, "all was written before NATS was away");
     let slowest = *slowest.lock().expect("no panic");
     println!(
@@ -279,11 +296,10 @@ async fn nothing_is_lost_while_nats_is_away() {
         answered.load(Ordering::Relaxed)
     );
     assert!(slowest < Duration::from_secs(5));
-    world.servers().nats().start().await.expect("NATS starts");
     drained(&world).await;
 
     // The listener of before has every message once, in order.
-    let wanted = 4 * MESSAGES_EACH;
+    let wanted: usize = messages.iter().sum();
     while heard.iter().filter(|message| message["text"] != "warm").count() < wanted {
         heard.push(socket.event().await["messageAdded"]["message"].take());
     }
@@ -291,10 +307,10 @@ async fn nothing_is_lost_while_nats_is_away() {
     for (seq, message) in (first..).zip(&heard) {
         assert_eq!(message["seq"], json!(seq), "{heard:?}");
     }
-    for writer in 0..SHARDS {
+    for (writer, count) in messages.into_iter().enumerate() {
         let words = heard.iter().filter_map(|message| message["text"].as_str());
         let own = words.filter(|words| words.starts_with(&format!("{writer} ")));
-        assert!(own.eq((0..MESSAGES_EACH).map(|number| format!("{writer} {number}"))), "{heard:?}");
+        assert!(own.eq((0..count).map(|number| format!("{writer} {number}"))), "{heard:?}");
     }
     recount(&world).await;
     follows.extend((0..SHARDS).map(|index| (index, (index + 2) % SHARDS)));

@@ -62,6 +62,8 @@ impl State {
 
 /// The widths, in pixels, in which an image is kept for showing.
 pub const WIDTHS: [u32; 4] = [320, 640, 1080, 1600];
+// At most ten times as high as wide: what is longer is not taken.
+const _: () = assert!(WIDTHS[3] * 10 <= 16_383, "WebP can't say the height of the widest variant");
 
 /// The widths that an image of this width has, from narrow to wide: those of [`WIDTHS`] that are
 /// narrower, then its own or 1600. Never wider than the original.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::future::try_join_all;
+use imaging::landscape::Picture;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::picture::Picture;
 use super::plan::{Person, Place, Plan};
-use super::{DEMO_PASSWORD, Size};
+use super::{DEMO_PASSWORD, Size, words};
 use crate::domain::account::{NewAccount, ProfileChange, Viewer};
 use crate::domain::comment::NewComment;
 use crate::domain::id::{MediaId, PostId, SessionId};
@@ -108,7 +108,8 @@ impl Cast {
         });
         let file = drawn.await??;
         let mime = ImageType::Jpeg.as_mime();
-        let id = self.domain.upload_media(owner, mime, file.into(), Some(picture.topic.alt())).await?;
+        let id =
+            self.domain.upload_media(owner, mime, file.into(), Some(words::alt(picture.scenery))).await?;
         timeout(READY_TIMEOUT, self.ready(id))
             .await
             .context("no image becomes ready; is a worker running?")?

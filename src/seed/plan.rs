@@ -6,14 +6,14 @@ mod people;
 
 use std::collections::HashSet;
 
+use imaging::landscape::{Picture, Shape};
 use rand::distr::Distribution;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::Size;
-use super::picture::{Picture, Shape};
-use super::words::{self, Topic};
+use super::words;
 use crowd::Crowd;
 
 /// The demo person's place in the list of people.
@@ -117,20 +117,21 @@ fn posts(size: &Size, people: &[Person], crowd: &Crowd, random: &mut StdRng) -> 
                 0 => random.random_range(1..people.len()),
                 _ => crowd.known.sample(random),
             };
-            let topic = Topic::draw(random);
+            let scenery = words::scenery(random);
             let friend =
                 crowd.followed.get(&author).filter(|_| random.random_bool(0.15)).map(|followed| {
                     people[followed[random.random_range(0..followed.len())]].username.as_str()
                 });
-            let mut caption = topic.caption(random, friend);
+            let mut caption = words::caption(scenery, random, friend);
             while !captions.insert((author, caption.clone())) {
-                caption = format!("{} · {}", topic.caption(random, friend), random.random_range(2..1000));
+                caption =
+                    format!("{} · {}", words::caption(scenery, random, friend), random.random_range(2..1000));
             }
             let count = if random.random_bool(0.06) { random.random_range(2..=3) } else { 1 };
             let pictures =
-                (0..count).map(|_| Picture { number: random.random(), topic, shape: Shape::Small });
+                (0..count).map(|_| Picture { number: random.random(), scenery, shape: Shape::Small });
             let pictures = pictures.collect();
-            let location = random.random_bool(0.6).then(|| topic.place(random));
+            let location = random.random_bool(0.6).then(|| words::place(scenery, random));
             Post { author, caption, location, pictures }
         })
         .collect();

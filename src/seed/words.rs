@@ -1,20 +1,10 @@
 //! What the demo people write.
 
+use imaging::landscape::Scenery;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
-/// What a post shows, and so what is said about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Topic {
-    Sea,
-    Mountains,
-    Forest,
-    Desert,
-    City,
-    Sky,
-}
-
-/// The words of a topic.
+/// What is said about a scenery.
 struct Words {
     captions: &'static [&'static str],
     tags: &'static [&'static str],
@@ -201,51 +191,50 @@ const MESSAGES: &[&str] = &[
     "Of course, give me a minute",
 ];
 
-impl Topic {
-    const ALL: [Self; 6] = [Self::Sea, Self::Mountains, Self::Forest, Self::Desert, Self::City, Self::Sky];
+const SCENERIES: [Scenery; 6] =
+    [Scenery::Sea, Scenery::Mountains, Scenery::Forest, Scenery::Desert, Scenery::City, Scenery::Sky];
 
-    /// Any of them.
-    pub fn draw(random: &mut impl Rng) -> Self {
-        Self::ALL[random.random_range(0..Self::ALL.len())]
-    }
+/// What a post shows: any of them.
+pub fn scenery(random: &mut impl Rng) -> Scenery {
+    SCENERIES[random.random_range(0..SCENERIES.len())]
+}
 
-    const fn words(self) -> &'static Words {
-        match self {
-            Self::Sea => &SEA,
-            Self::Mountains => &MOUNTAINS,
-            Self::Forest => &FOREST,
-            Self::Desert => &DESERT,
-            Self::City => &CITY,
-            Self::Sky => &SKY,
-        }
+const fn of(scenery: Scenery) -> &'static Words {
+    match scenery {
+        Scenery::Sea => &SEA,
+        Scenery::Mountains => &MOUNTAINS,
+        Scenery::Forest => &FOREST,
+        Scenery::Desert => &DESERT,
+        Scenery::City => &CITY,
+        Scenery::Sky => &SKY,
     }
+}
 
-    /// What the image shows, for those who don't see it.
-    pub const fn alt(self) -> &'static str {
-        self.words().alt
-    }
+/// What the image shows, for those who don't see it.
+pub const fn alt(scenery: Scenery) -> &'static str {
+    of(scenery).alt
+}
 
-    /// A sentence, perhaps a person, some hashtags.
-    pub fn caption(self, random: &mut impl Rng, with: Option<&str>) -> String {
-        let words = self.words();
-        let mut caption = format!("{}{}", pick(words.captions, random), pick(ENDINGS, random));
-        if let Some(username) = with {
-            caption = format!("{caption}\n{} @{username}", pick(WITH, random));
-        }
-        let count = random.random_range(0..=4);
-        for tag in words.tags.sample(random, count) {
-            caption = format!("{caption} #{tag}");
-        }
-        if random.random_bool(0.3) {
-            caption = format!("{caption} #{}", pick(TAGS, random));
-        }
-        caption
+/// A sentence, perhaps a person, some hashtags.
+pub fn caption(scenery: Scenery, random: &mut impl Rng, with: Option<&str>) -> String {
+    let words = of(scenery);
+    let mut caption = format!("{}{}", pick(words.captions, random), pick(ENDINGS, random));
+    if let Some(username) = with {
+        caption = format!("{caption}\n{} @{username}", pick(WITH, random));
     }
+    let count = random.random_range(0..=4);
+    for tag in words.tags.sample(random, count) {
+        caption = format!("{caption} #{tag}");
+    }
+    if random.random_bool(0.3) {
+        caption = format!("{caption} #{}", pick(TAGS, random));
+    }
+    caption
+}
 
-    /// Where it was taken.
-    pub fn place(self, random: &mut impl Rng) -> &'static str {
-        pick(self.words().places, random)
-    }
+/// Where it was taken.
+pub fn place(scenery: Scenery, random: &mut impl Rng) -> &'static str {
+    pick(of(scenery).places, random)
 }
 
 /// What people say about themselves.

@@ -62,6 +62,11 @@ impl Pool {
         Ok(Self(pool))
     }
 
+    /// Closes the idle connections, and lends no more.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
     /// Lends a connection.
     pub async fn get(&self) -> Result<Connection, PoolError<Error>> {
         let link = self.0.get().await?;

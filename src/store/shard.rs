@@ -57,9 +57,14 @@ impl Shard {
         Ok(())
     }
 
+    /// Closes the connections that nobody uses, and lends no more.
+    pub fn close(&self) {
+        self.primary.close();
+    }
+
     async fn connect(&self) -> Result<Connection> {
         self.primary.get().await.map_err(|error| {
-            tracing::warn!(shard = %self.name, cause = %error, "no connection");
+            tracing::debug!(shard = %self.name, cause = %error, "no connection");
             Error::ShardUnavailable
         })
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use imaging::{Failure, Format, Limits, Processed};
 use tokio::sync::Semaphore;
 
-use super::image::{self, Limits, Processed};
 use crate::config::MediaConfig;
 use crate::domain::id::MediaId;
-use crate::domain::media::{ImageType, State};
+use crate::domain::media::{ImageType, State, widths_of};
 use crate::domain::{Domain, Error, Result};
 use crate::store::media::Measured;
 
@@ -20,7 +20,8 @@ pub struct Studio {
 
 impl Studio {
     pub fn new(config: &MediaConfig) -> Self {
-        Self { places: Arc::new(Semaphore::new(config.image_workers)), limits: Limits::from(config) }
+        let limits = Limits { bytes: config.max_image_bytes, pixels: config.max_image_pixels };
+        Self { places: Arc::new(Semaphore::new(config.image_workers)), limits }
     }
 
     /// How many images are worked on at once.
@@ -41,14 +42,23 @@ impl Studio {
         let done = async {
             let place = self.places.clone().acquire_owned().await.map_err(Error::internal)?;
             let file = domain.uploaded_file(&row).await?;
-            let declared = ImageType::parse(&row.content_type)?;
+            let declared = match ImageType::parse(&row.content_type)? {
+                ImageType::Jpeg => Format::Jpeg,
+                ImageType::Png => Format::Png,
+                ImageType::Webp => Format::Webp,
+            };
             let limits = self.limits;
             let worked = tokio::task::spawn_blocking(move || {
                 let _place = place;
-                image::process(&file, declared, &limits)
+                imaging::process(&file, declared, &limits, |width| widths_of(width).collect())
             });
-            // A decoder that panics has met a file that nobody should see.
-            worked.await.unwrap_or_else(|_| Err(Error::MediaRejected("it can't be read".into())))
+            match worked.await {
+                Ok(Ok(processed)) => Ok(processed),
+                Ok(Err(Failure::Rejected(why))) => Err(Error::MediaRejected(why)),
+                Ok(Err(fault)) => Err(Error::internal(fault)),
+                // A decoder that panics has met a file that nobody should see.
+                Err(_) => Err(Error::MediaRejected("it can't be read".into())),
+            }
         };
         match done.await {
             Ok(processed) => keep(domain, id, processed).await,

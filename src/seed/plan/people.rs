@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use fake::Fake;
 use fake::faker::name;
+use imaging::landscape::{Picture, Shape};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Person;
-use crate::seed::picture::{Picture, Shape};
-use crate::seed::words::{self, Topic};
+use crate::seed::words;
 use crate::seed::{DEMO_LOGIN, Size};
 
 /// Draws everybody, the demo person first.
@@ -33,7 +33,7 @@ pub fn draw(size: &Size, random: &mut StdRng) -> Vec<Person> {
 }
 
 fn avatar(random: &mut StdRng) -> Picture {
-    Picture { number: random.random(), topic: Topic::draw(random), shape: Shape::Small }
+    Picture { number: random.random(), scenery: words::scenery(random), shape: Shape::Small }
 }
 
 fn full_name(random: &mut StdRng) -> (String, String) {

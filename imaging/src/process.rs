@@ -12,21 +12,24 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageFormat};
 
-use crate::config::MediaConfig;
-use crate::domain::media::{ImageType, widths_of};
-use crate::domain::{Error, Result};
-
 mod whole;
 
 /// The longest side of an image, in pixels.
 const MAX_SIDE: u32 = 20_000;
-/// How much longer one side may be than the other.
+/// How much longer one side may be than the other; WebP can say 16,383 pixels a side.
 const MAX_ASPECT: u64 = 10;
-const _: () = assert!(1600 * MAX_ASPECT <= 16_383, "WebP can't say the height of the widest variant");
 /// What a decoder may allocate beside the picture: tables, text and profiles.
 const DECODER_OVERHEAD: u64 = 32 * 1024 * 1024;
 /// libwebp's scale of 0 to 100.
 const QUALITY: f32 = 80.0;
+
+/// The kinds of image that are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Jpeg,
+    Png,
+    Webp,
+}
 
 /// How large a file may be.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +40,18 @@ pub struct Limits {
     pub pixels: u64,
 }
 
-impl From<&MediaConfig> for Limits {
-    fn from(config: &MediaConfig) -> Self {
-        Self { bytes: config.max_image_bytes, pixels: config.max_image_pixels }
-    }
+/// Why there is no image to show.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The file's fault, in words for its owner.
+    #[error("{0}")]
+    Rejected(Cow<'static, str>),
+    /// Not the file's fault.
+    #[error("an image can't be made: {0}")]
+    Internal(String),
 }
+
+type Result<T> = std::result::Result<T, Failure>;
 
 /// An image that may be shown.
 #[derive(Debug)]
@@ -51,7 +61,7 @@ pub struct Processed {
     pub height: u32,
     /// Four by three components; see <https://blurha.sh>.
     pub blurhash: String,
-    /// From wide to narrow, in the widths of [`widths_of`].
+    /// From wide to narrow.
     pub variants: Vec<Variant>,
 }
 
@@ -71,22 +81,31 @@ pub struct Variant {
 /// and 12 for a progressive CMYK JPEG or a very tall image with transparency, beside the file itself;
 /// nothing is allocated for pixels before the header's width and height have been found good.
 ///
-/// Every refusal is [`Error::MediaRejected`].
-pub fn process(bytes: &[u8], declared: ImageType, limits: &Limits) -> Result<Processed> {
+/// `widths_of` names the widths for an image of a width, from narrow to wide: at least one, and none that
+/// is wider than the image.
+pub fn process(
+    bytes: &[u8],
+    declared: Format,
+    limits: &Limits,
+    widths_of: impl FnOnce(u32) -> Vec<u32>,
+) -> Result<Processed> {
     if bytes.len() as u64 > limits.bytes {
         return Err(rejected("it has too many bytes"));
     }
     if image::guess_format(bytes).ok() != Some(format_of(declared)) {
-        return Err(rejected(format!("it is not the {} it is said to be", declared.as_mime())));
+        return Err(rejected(format!(
+            "it is not the {} it is said to be",
+            format_of(declared).to_mime_type()
+        )));
     }
     let (pixels, orientation) = match declared {
-        ImageType::Jpeg => {
+        Format::Jpeg => {
             if !whole::jpeg(bytes) {
                 return Err(rejected("it is not a whole JPEG"));
             }
             decode(JpegDecoder::new(Cursor::new(bytes)).map_err(broken)?, limits)?
         }
-        ImageType::Png => {
+        Format::Png => {
             let decoder =
                 PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits)).map_err(broken)?;
             if decoder.is_apng().map_err(broken)? {
@@ -94,7 +113,7 @@ pub fn process(bytes: &[u8], declared: ImageType, limits: &Limits) -> Result<Pro
             }
             decode(decoder, limits)?
         }
-        ImageType::Webp => {
+        Format::Webp => {
             if !whole::webp(bytes) {
                 return Err(rejected("it is not a whole WebP"));
             }
@@ -105,14 +124,14 @@ pub fn process(bytes: &[u8], declared: ImageType, limits: &Limits) -> Result<Pro
             decode(decoder, limits)?
         }
     };
-    present(pixels, orientation)
+    present(pixels, orientation, widths_of)
 }
 
-const fn format_of(declared: ImageType) -> ImageFormat {
+const fn format_of(declared: Format) -> ImageFormat {
     match declared {
-        ImageType::Jpeg => ImageFormat::Jpeg,
-        ImageType::Png => ImageFormat::Png,
-        ImageType::Webp => ImageFormat::WebP,
+        Format::Jpeg => ImageFormat::Jpeg,
+        Format::Png => ImageFormat::Png,
+        Format::Webp => ImageFormat::WebP,
     }
 }
 
@@ -181,7 +200,11 @@ fn keep_high_bytes(raw: &mut Vec<u8>) {
 
 /// Encodes each width. The original is made smaller first and turned after, and each width is made
 /// from the next wider one, so that only one buffer of full size is ever held.
-fn present(pixels: DynamicImage, orientation: Orientation) -> Result<Processed> {
+fn present(
+    pixels: DynamicImage,
+    orientation: Orientation,
+    widths_of: impl FnOnce(u32) -> Vec<u32>,
+) -> Result<Processed> {
     let on_its_side = matches!(
         orientation,
         Orientation::Rotate90
@@ -193,7 +216,7 @@ fn present(pixels: DynamicImage, orientation: Orientation) -> Result<Processed> 
         (width, height) if on_its_side => (height, width),
         upright => upright,
     };
-    let mut widths: Vec<u32> = widths_of(width).collect();
+    let mut widths = widths_of(width);
     widths.reverse();
     let first = (widths[0], height_at(widths[0], width, height));
     let (across, down) = if on_its_side { (first.1, first.0) } else { first };
@@ -206,8 +229,7 @@ fn present(pixels: DynamicImage, orientation: Orientation) -> Result<Processed> 
         variants.push(Variant { width: image.width(), height: image.height(), bytes: encode(&image)? });
     }
     let tiny = shrink(image, 32, 32)?.into_rgba8();
-    let blurhash = blurhash::encode(4, 3, 32, 32, &tiny)
-        .map_err(|fault| Error::internal(anyhow::anyhow!("{fault:?}")))?;
+    let blurhash = blurhash::encode(4, 3, 32, 32, &tiny).map_err(internal)?;
     Ok(Processed { width, height, blurhash, variants })
 }
 
@@ -228,12 +250,12 @@ fn shrink(mut from: DynamicImage, width: u32, height: u32) -> Result<DynamicImag
         ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
     let mut to = DynamicImage::new(width, height, from.color());
     if alpha {
-        MulDiv::new().multiply_alpha_inplace(&mut from).map_err(Error::internal)?;
+        MulDiv::new().multiply_alpha_inplace(&mut from).map_err(internal)?;
     }
     // Not kept for the next call: it would keep its buffers, too.
-    Resizer::new().resize(&from, &mut to, &options).map_err(Error::internal)?;
+    Resizer::new().resize(&from, &mut to, &options).map_err(internal)?;
     if alpha {
-        MulDiv::new().divide_alpha_inplace(&mut to).map_err(Error::internal)?;
+        MulDiv::new().divide_alpha_inplace(&mut to).map_err(internal)?;
     }
     Ok(to)
 }
@@ -244,25 +266,27 @@ fn encode(image: &DynamicImage) -> Result<Vec<u8>> {
         DynamicImage::ImageRgb8(pixels) => webp::Encoder::from_rgb(pixels, width, height),
         DynamicImage::ImageRgba8(pixels) => webp::Encoder::from_rgba(pixels, width, height),
         other => {
-            return Err(Error::internal(anyhow::anyhow!(
-                "decoded to {:?}",
-                ExtendedColorType::from(other.color())
-            )));
+            return Err(internal(ExtendedColorType::from(other.color())));
         }
     };
     match encoder.encode_simple(false, QUALITY) {
         Ok(file) => Ok(file.to_vec()),
-        Err(fault) => Err(Error::internal(anyhow::anyhow!("WebP encoder: {fault:?}"))),
+        Err(fault) => Err(internal(fault)),
     }
 }
 
-fn rejected(why: impl Into<Cow<'static, str>>) -> Error {
-    Error::MediaRejected(why.into())
+fn rejected(why: impl Into<Cow<'static, str>>) -> Failure {
+    Failure::Rejected(why.into())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
+fn internal(fault: impl std::fmt::Debug) -> Failure {
+    Failure::Internal(format!("{fault:?}"))
 }
 
 /// A decoder's complaint names offsets and libraries, so it is logged and not shown.
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn broken(fault: image::ImageError) -> Error {
+fn broken(fault: image::ImageError) -> Failure {
     tracing::debug!(%fault, "an uploaded image can't be decoded");
     match fault {
         image::ImageError::Limits(_) => rejected("it takes too much memory"),

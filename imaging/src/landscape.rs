@@ -15,12 +15,21 @@ use image::codecs::jpeg::JpegEncoder;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::words::Topic;
-
 /// Of 100; the images are made smaller again when they are worked on.
 const QUALITY: u8 = 82;
 /// How high the lit windows of a skyline are, as a part of the height.
 const WINDOW: f32 = 0.012;
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenery {
+    Sea,
+    Mountains,
+    Forest,
+    Desert,
+    City,
+    Sky,
+}
 
 /// The shape of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +56,7 @@ impl Shape {
 #[derive(Debug, Clone, Copy)]
 pub struct Picture {
     pub number: u64,
-    pub topic: Topic,
+    pub scenery: Scenery,
     pub shape: Shape,
 }
 
@@ -87,7 +96,7 @@ impl Picture {
     /// The image as a JPEG file. Takes some ten milliseconds of work.
     pub fn jpeg(self) -> Result<Vec<u8>, image::ImageError> {
         let (width, height) = self.shape.size();
-        let scene = Scene::draw(self.topic, &mut StdRng::seed_from_u64(self.number));
+        let scene = Scene::draw(self.scenery, &mut StdRng::seed_from_u64(self.number));
         let mut file = Vec::new();
         let pixels = scene.paint(width, height);
         JpegEncoder::new_with_quality(&mut file, QUALITY).encode(&pixels, width, height, Rgb8)?;
@@ -96,29 +105,29 @@ impl Picture {
 }
 
 impl Scene {
-    fn draw(topic: Topic, random: &mut StdRng) -> Self {
-        let lights = match topic {
-            Topic::Sea => [DAWN, DAY, DUSK],
-            Topic::Mountains => [DAWN, DAY, GOLD],
-            Topic::Forest => [MIST, MIST, DAY],
-            Topic::Desert => [GOLD, GOLD, DUSK],
-            Topic::City => [NIGHT, DUSK, NIGHT],
-            Topic::Sky => [DAWN, DUSK, GOLD],
+    fn draw(scenery: Scenery, random: &mut StdRng) -> Self {
+        let lights = match scenery {
+            Scenery::Sea => [DAWN, DAY, DUSK],
+            Scenery::Mountains => [DAWN, DAY, GOLD],
+            Scenery::Forest => [MIST, MIST, DAY],
+            Scenery::Desert => [GOLD, GOLD, DUSK],
+            Scenery::City => [NIGHT, DUSK, NIGHT],
+            Scenery::Sky => [DAWN, DUSK, GOLD],
         };
         let mut light = lights[random.random_range(0..lights.len())];
         // So that no two have the same colours.
         for channel in light.iter_mut().flatten() {
             *channel = (*channel + random.random_range(-14.0..14.0)).clamp(0.0, 255.0);
         }
-        let (count, rough, block) = match topic {
-            Topic::Sea => (1, 0.03, 0.0),
-            Topic::Mountains => (5, 0.11, 0.0),
-            Topic::Forest => (4, 0.05, 0.0),
-            Topic::Desert => (3, 0.06, 0.0),
-            Topic::City => (3, 0.12, 0.035),
-            Topic::Sky => (1, 0.02, 0.0),
+        let (count, rough, block) = match scenery {
+            Scenery::Sea => (1, 0.03, 0.0),
+            Scenery::Mountains => (5, 0.11, 0.0),
+            Scenery::Forest => (4, 0.05, 0.0),
+            Scenery::Desert => (3, 0.06, 0.0),
+            Scenery::City => (3, 0.12, 0.035),
+            Scenery::Sky => (1, 0.02, 0.0),
         };
-        let first = if topic == Topic::Sky { 0.85 } else { random.random_range(0.42..0.58) };
+        let first = if scenery == Scenery::Sky { 0.85 } else { random.random_range(0.42..0.58) };
         let ridges = (0..count).map(|index| Ridge::draw(index, count, first, rough, block, &light, random));
         Self {
             ridges: ridges.collect(),
@@ -127,8 +136,8 @@ impl Scene {
                 random.random_range(0.14..0.4),
                 random.random_range(0.03..0.09),
             ),
-            water: if topic == Topic::Sea { first + 0.02 } else { 1.0 },
-            windows: if topic == Topic::City { random.random() } else { 0 },
+            water: if scenery == Scenery::Sea { first + 0.02 } else { 1.0 },
+            windows: if scenery == Scenery::City { random.random() } else { 0 },
             light,
         }
     }
@@ -231,8 +240,6 @@ fn is_window(x: f32, y: f32, block: f32, salt: u32) -> bool {
     (cell ^ (cell >> 15)).wrapping_mul(0x2C1B_3C6D) >> 29 == 0
 }
 
-/// Written out, because it is run for each pixel also where nothing is optimised.
 fn mix(from: Colour, to: Colour, part: f32) -> Colour {
-    let ([red, green, blue], [to_red, to_green, to_blue]) = (from, to);
-    [red + (to_red - red) * part, green + (to_green - green) * part, blue + (to_blue - blue) * part]
+    std::array::from_fn(|channel| from[channel] + (to[channel] - from[channel]) * part)
 }

@@ -20,9 +20,19 @@ fn file(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn why(bytes: &[u8], declared: ImageType) -> String {
-    match process(bytes, declared, &LIMITS) {
-        Err(Error::MediaRejected(why)) => why.into_owned(),
+/// The narrower ones of four, and the image's own where it is not the widest.
+fn widths_of(original: u32) -> Vec<u32> {
+    let widest = original.min(1600);
+    [320, 640, 1080, 1600].into_iter().filter(|width| *width < widest).chain([widest]).collect()
+}
+
+fn show(bytes: &[u8], declared: Format) -> Result<Processed> {
+    process(bytes, declared, &LIMITS, widths_of)
+}
+
+fn why(bytes: &[u8], declared: Format) -> String {
+    match show(bytes, declared) {
+        Err(Failure::Rejected(why)) => why.into_owned(),
         Err(other) => panic!("expected a refusal, got {other:?}"),
         Ok(_) => panic!("expected a refusal of {} bytes", bytes.len()),
     }
@@ -138,7 +148,7 @@ fn png_head(width: u32, height: u32) -> Vec<u8> {
 #[test]
 fn a_photo_gets_its_widths_and_a_blurhash() {
     let image = photo(1800, 1350);
-    let processed = process(&file(&image, ImageFormat::Jpeg), ImageType::Jpeg, &LIMITS).unwrap();
+    let processed = show(&file(&image, ImageFormat::Jpeg), Format::Jpeg).unwrap();
     assert_eq!((processed.width, processed.height), (1800, 1350));
     assert_eq!(sizes(&processed), [(1600, 1200), (1080, 810), (640, 480), (320, 240)]);
     assert_eq!(processed.blurhash.len(), 28);
@@ -155,7 +165,7 @@ fn nothing_is_made_wider_than_it_was() {
         [(700, 70, vec![(700, 70), (640, 64), (320, 32)]), (40, 400, vec![(40, 400)]), (1, 1, vec![(1, 1)])]
     {
         let bytes = file(&photo(width, height), ImageFormat::Png);
-        assert_eq!(sizes(&process(&bytes, ImageType::Png, &LIMITS).unwrap()), expected);
+        assert_eq!(sizes(&show(&bytes, Format::Png).unwrap()), expected);
     }
 }
 
@@ -165,7 +175,7 @@ fn metadata_is_gone_and_the_image_upright() {
         RgbImage::from_fn(800, 400, |x, _| if x < 400 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
     let bytes = with_exif(&file(&sensor.into(), ImageFormat::Jpeg), 6);
     assert!(holds(&bytes, "GPS at my home"));
-    let processed = process(&bytes, ImageType::Jpeg, &LIMITS).unwrap();
+    let processed = show(&bytes, Format::Jpeg).unwrap();
     assert_eq!((processed.width, processed.height), (400, 800));
     assert_eq!(sizes(&processed), [(400, 800), (320, 640)]);
     for variant in &processed.variants {
@@ -182,7 +192,7 @@ fn metadata_is_gone_and_the_image_upright() {
 fn every_orientation_swaps_sides_or_does_not() {
     let jpeg = file(&photo(600, 200), ImageFormat::Jpeg);
     for orientation in 0..=9 {
-        let processed = process(&with_exif(&jpeg, orientation), ImageType::Jpeg, &LIMITS).unwrap();
+        let processed = show(&with_exif(&jpeg, orientation), Format::Jpeg).unwrap();
         let expected = if (5..=8).contains(&orientation) { (200, 600) } else { (600, 200) };
         assert_eq!((processed.width, processed.height), expected, "orientation {orientation}");
         assert_eq!(sizes(&processed)[0], expected);
@@ -193,8 +203,8 @@ fn every_orientation_swaps_sides_or_does_not() {
 fn transparency_is_kept() {
     let image: DynamicImage =
         RgbaImage::from_fn(800, 600, |x, _| Rgba([200, 100, 50, if x < 400 { 0 } else { 255 }])).into();
-    for (declared, format) in [(ImageType::Png, ImageFormat::Png), (ImageType::Webp, ImageFormat::WebP)] {
-        let processed = process(&file(&image, format), declared, &LIMITS).unwrap();
+    for (declared, format) in [(Format::Png, ImageFormat::Png), (Format::Webp, ImageFormat::WebP)] {
+        let processed = show(&file(&image, format), declared).unwrap();
         for variant in &processed.variants {
             let shown = image::load_from_memory(&variant.bytes).unwrap().into_rgba8();
             assert_eq!(shown.get_pixel(10, 10)[3], 0);
@@ -210,7 +220,7 @@ fn grey_and_deep_images_are_taken() {
     let deep = DynamicImage::from(ImageBuffer::from_pixel(50, 50, Rgb([0x4d00_u16, 0x8012, 0xffff])));
     let deep_alpha = DynamicImage::from(ImageBuffer::from_pixel(50, 50, Rgba([0x4d00_u16, 0, 0, 0xffff])));
     for image in [&grey, &deep, &deep_alpha] {
-        let processed = process(&file(image, ImageFormat::Png), ImageType::Png, &LIMITS).unwrap();
+        let processed = show(&file(image, ImageFormat::Png), Format::Png).unwrap();
         let shown = image::load_from_memory(&processed.variants[0].bytes).unwrap().into_rgb8();
         assert!(shown.get_pixel(25, 25)[0].abs_diff(77) < 6, "{:?}", shown.get_pixel(25, 25));
     }
@@ -218,53 +228,53 @@ fn grey_and_deep_images_are_taken() {
 
 #[test]
 fn a_bomb_is_refused_by_its_header() {
-    assert!(process(&black_png(800, 600), ImageType::Png, &LIMITS).is_ok(), "the maker of bombs is sound");
-    assert_eq!(why(&black_png(20_000, 20_000), ImageType::Png), "it has too many pixels");
+    assert!(show(&black_png(800, 600), Format::Png).is_ok(), "the maker of bombs is sound");
+    assert_eq!(why(&black_png(20_000, 20_000), Format::Png), "it has too many pixels");
     // Without a byte of image data, so that only the header can be what it is refused for.
     let mut head = png_head(20_000, 20_000);
     head.extend(png_chunk(*b"IDAT", &[]));
-    assert_eq!(why(&head, ImageType::Png), "it has too many pixels");
+    assert_eq!(why(&head, Format::Png), "it has too many pixels");
     for (width, height) in [(20_001, 20_001), (65_000, 2_000), (u32::MAX >> 1, 3)] {
         let mut head = png_head(width, height);
         head.extend(png_chunk(*b"IDAT", &[]));
-        why(&head, ImageType::Png);
+        why(&head, Format::Png);
     }
     let mut wide = file(&photo(64, 64), ImageFormat::Jpeg);
     let frame = wide.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     wide[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
-    assert_eq!(why(&wide, ImageType::Jpeg), "it has too many pixels");
+    assert_eq!(why(&wide, Format::Jpeg), "it has too many pixels");
 }
 
 #[test]
 fn what_is_long_and_thin_is_refused() {
-    assert_eq!(why(&file(&photo(1, 11), ImageFormat::Png), ImageType::Png), "it is too long and thin");
-    assert!(process(&black_png(100, 1000), ImageType::Png, &LIMITS).is_ok());
+    assert_eq!(why(&file(&photo(1, 11), ImageFormat::Png), Format::Png), "it is too long and thin");
+    assert!(show(&black_png(100, 1000), Format::Png).is_ok());
 }
 
 #[test]
 fn a_file_over_the_limit_is_refused() {
     let bytes = file(&photo(64, 64), ImageFormat::Png);
     let limits = Limits { bytes: bytes.len() as u64 - 1, ..LIMITS };
-    assert!(matches!(process(&bytes, ImageType::Png, &limits), Err(Error::MediaRejected(_))));
+    assert!(matches!(process(&bytes, Format::Png, &limits, widths_of), Err(Failure::Rejected(_))));
 }
 
 #[test]
 fn a_cut_file_is_refused_wherever_it_is_cut() {
     let jpeg = with_exif(&file(&photo(120, 90), ImageFormat::Jpeg), 1);
     for end in (0..jpeg.len()).step_by(97).chain([jpeg.len() - 2, jpeg.len() - 1]) {
-        why(&jpeg[..end], ImageType::Jpeg);
+        why(&jpeg[..end], Format::Jpeg);
     }
     let png = file(&photo(120, 90), ImageFormat::Png);
     // Twelve bytes of end mark and four of checksum stand behind the last pixel.
     for end in (0..png.len() - 16).step_by(97) {
-        why(&png[..end], ImageType::Png);
+        why(&png[..end], Format::Png);
     }
     let lossless = file(&photo(120, 90), ImageFormat::WebP);
     let lossy = webp::Encoder::from_rgb(photo(120, 90).as_bytes(), 120, 90).encode(80.0).to_vec();
     for webp in [lossless, lossy] {
-        assert!(process(&webp, ImageType::Webp, &LIMITS).is_ok());
+        assert!(show(&webp, Format::Webp).is_ok());
         for end in (0..webp.len()).step_by(97).chain([webp.len() - 2]) {
-            why(&webp[..end], ImageType::Webp);
+            why(&webp[..end], Format::Webp);
         }
     }
 }
@@ -278,15 +288,15 @@ fn a_thumbnail_does_not_end_the_image() {
     bytes.extend(u16::try_from(thumbnail.len() + 2).unwrap().to_be_bytes());
     bytes.extend(&thumbnail);
     bytes.extend(&whole[2..]);
-    assert!(process(&bytes, ImageType::Jpeg, &LIMITS).is_ok());
-    assert_eq!(why(&bytes[..bytes.len() - 200], ImageType::Jpeg), "it is not a whole JPEG");
+    assert!(show(&bytes, Format::Jpeg).is_ok());
+    assert_eq!(why(&bytes[..bytes.len() - 200], Format::Jpeg), "it is not a whole JPEG");
 }
 
 #[test]
 fn what_follows_the_image_does_not_come_out() {
     let mut bytes = file(&photo(120, 90), ImageFormat::Jpeg);
     bytes.extend(b"<script>alert(1)</script>PK\x03\x04");
-    for variant in process(&bytes, ImageType::Jpeg, &LIMITS).unwrap().variants {
+    for variant in show(&bytes, Format::Jpeg).unwrap().variants {
         assert!(!holds(&variant.bytes, "script") && chunks(&variant.bytes) == ["VP8 "]);
     }
 }
@@ -294,14 +304,14 @@ fn what_follows_the_image_does_not_come_out() {
 #[test]
 fn only_what_was_declared_is_taken() {
     let (jpeg, png) = (file(&photo(8, 8), ImageFormat::Jpeg), file(&photo(8, 8), ImageFormat::Png));
-    assert_eq!(why(&jpeg, ImageType::Png), "it is not the image/png it is said to be");
-    assert_eq!(why(&png, ImageType::Jpeg), "it is not the image/jpeg it is said to be");
+    assert_eq!(why(&jpeg, Format::Png), "it is not the image/png it is said to be");
+    assert_eq!(why(&png, Format::Jpeg), "it is not the image/jpeg it is said to be");
     let svg = br#"<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>"#;
     let gif = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
     let html = b"<!doctype html><script>alert(1)</script>";
     let headed = [b"\xff\xd8\xff".as_slice(), html].concat();
     for other in [svg.as_slice(), gif, html, &headed, b"just text", b"", b"\xff\xd8\xff", &[0xff; 4096]] {
-        for declared in [ImageType::Jpeg, ImageType::Png, ImageType::Webp] {
+        for declared in [Format::Jpeg, Format::Png, Format::Webp] {
             why(other, declared);
         }
     }
@@ -313,7 +323,7 @@ fn animations_are_refused() {
     let mut apng = png[..33].to_vec();
     apng.extend(png_chunk(*b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]));
     apng.extend(&png[33..]);
-    assert_eq!(why(&apng, ImageType::Png), "animations are not taken");
+    assert_eq!(why(&apng, Format::Png), "animations are not taken");
 
     let frame = webp::Encoder::from_rgb(photo(16, 16).as_bytes(), 16, 16).encode(80.0).to_vec();
     let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0\x0f\0\0\x0f\0\0ANIM\x06\0\0\0\0\0\0\0\0\0".to_vec();
@@ -326,5 +336,5 @@ fn animations_are_refused() {
     let mut animated = b"RIFF".to_vec();
     animated.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
     animated.extend(body);
-    assert_eq!(why(&animated, ImageType::Webp), "animations are not taken");
+    assert_eq!(why(&animated, Format::Webp), "animations are not taken");
 }
