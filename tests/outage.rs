@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 
-use crate::harness::client::{Client, Person, text};
+use crate::harness::client::{Client, Person, Socket, text};
 use crate::harness::{SHARDS, World, eventually};
 
 /// The durable consumers of the effects.
@@ -195,6 +195,30 @@ async fn circle(world: &World, client: &Client) -> Vec<Person> {
     people
 }
 
+/// Each writer's numbered messages, none missing and none twice.
+fn came_once_in_order(heard: &[Value], sent: &[usize]) {
+    let first = heard[0]["seq"].as_i64().expect("a number");
+    for (seq, message) in (first..).zip(heard) {
+        assert_eq!(message["seq"], json!(seq), "{heard:?}");
+    }
+    for (writer, count) in sent.iter().enumerate() {
+        let words = heard.iter().filter_map(|message| message["text"].as_str());
+        let own = words.filter(|words| words.starts_with(&format!("{writer} ")));
+        assert!(own.eq((0..*count).map(|number| format!("{writer} {number}"))), "{heard:?}");
+    }
+}
+
+/// Has a listener wait until it hears; what it has heard then.
+async fn listen(socket: &mut Socket, writer: &Person, post: &str) -> Vec<Value> {
+    let mut heard = Vec::new();
+    while heard.is_empty() {
+        writer.write(json!({ "postId": post }), "warm").await;
+        let event = tokio::time::timeout(Duration::from_secs(1), socket.event()).await;
+        heard.extend(event.map(|event| event["messageAdded"]["message"].clone()));
+    }
+    heard
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_while_nats_is_away() {
     const POSTS: usize = 4;
@@ -214,12 +238,7 @@ async fn nothing_is_lost_while_nats_is_away() {
     let (thread, _) = people[0].write(json!({ "postId": old }), "begin").await;
     let mut socket = people[1].at(second).client.socket().await;
     socket.subscribe(MESSAGES, json!({ "id": thread })).await;
-    let mut heard = Vec::new();
-    while heard.is_empty() {
-        people[2].write(json!({ "postId": old }), "warm").await;
-        let event = tokio::time::timeout(Duration::from_secs(1), socket.event()).await;
-        heard.extend(event.map(|event| event["messageAdded"]["message"].clone()));
-    }
+    let mut heard = listen(&mut socket, &people[2], &old).await;
     for person in &people {
         assert!(person.feed().await.len() <= 1);
     }
@@ -303,15 +322,7 @@ async fn nothing_is_lost_while_nats_is_away() {
     while heard.iter().filter(|message| message["text"] != "warm").count() < wanted {
         heard.push(socket.event().await["messageAdded"]["message"].take());
     }
-    let first = heard[0]["seq"].as_i64().expect("a number");
-    for (seq, message) in (first..).zip(&heard) {
-        assert_eq!(message["seq"], json!(seq), "{heard:?}");
-    }
-    for (writer, count) in messages.into_iter().enumerate() {
-        let words = heard.iter().filter_map(|message| message["text"].as_str());
-        let own = words.filter(|words| words.starts_with(&format!("{writer} ")));
-        assert!(own.eq((0..count).map(|number| format!("{writer} {number}"))), "{heard:?}");
-    }
+    came_once_in_order(&heard, &messages);
     recount(&world).await;
     follows.extend((0..SHARDS).map(|index| (index, (index + 2) % SHARDS)));
     let mut posts = posts.concat();

@@ -279,7 +279,6 @@ fn rejected(why: impl Into<Cow<'static, str>>) -> Failure {
     Failure::Rejected(why.into())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn internal(fault: impl std::fmt::Debug) -> Failure {
     Failure::Internal(format!("{fault:?}"))
 }
