@@ -239,10 +239,6 @@ async fn nothing_is_lost_while_nats_is_away() {
     let mut socket = people[1].at(second).client.socket().await;
     socket.subscribe(MESSAGES, json!({ "id": thread })).await;
     let mut heard = listen(&mut socket, &people[2], &old).await;
-    for person in &people {
-        assert!(person.feed().await.len() <= 1);
-    }
-
     let answered = AtomicUsize::new(0);
     let back = AtomicBool::new(false);
     let slowest = std::sync::Mutex::new(Duration::ZERO);
@@ -310,10 +306,8 @@ async fn nothing_is_lost_while_nats_is_away() {
     let (posts, messages): (Vec<_>, Vec<usize>) = written.into_iter().unzip();
     assert!(waiting > 0, "all was written before NATS was away");
     let slowest = *slowest.lock().expect("no panic");
-    println!(
-        "{} steps answered, the slowest in {slowest:?}; {waiting} events wait",
-        answered.load(Ordering::Relaxed)
-    );
+    let steps = answered.load(Ordering::Relaxed);
+    println!("{steps} steps answered, the slowest in {slowest:?}; {waiting} events wait");
     assert!(slowest < Duration::from_secs(5));
     drained(&world).await;
 
