@@ -239,6 +239,8 @@ async fn nothing_is_lost_while_nats_is_away() {
     let mut socket = people[1].at(second).client.socket().await;
     socket.subscribe(MESSAGES, json!({ "id": thread })).await;
     let mut heard = listen(&mut socket, &people[2], &old).await;
+    // Built now, so that what follows has to be added to them.
+    join_all(people.iter().map(Person::feed)).await;
     let answered = AtomicUsize::new(0);
     let back = AtomicBool::new(false);
     let slowest = std::sync::Mutex::new(Duration::ZERO);
