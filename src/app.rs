@@ -90,6 +90,8 @@ impl App {
         });
         tasks.spawn(worker::relay::run(commits, store.clone(), bus.clone(), stopping.clone()));
         tasks.spawn(keep_map(store.clone(), stopping.clone()));
+        let (watched, stop) = (store.clone(), stopping.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(watched.watch()).await });
         if role != Role::Worker {
             tasks.spawn(watch_revocations(domain.clone(), stopping.clone()));
         }

@@ -8,6 +8,7 @@ pub mod comment;
 mod connection;
 pub mod conversation;
 pub mod edge;
+mod endpoint;
 pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;
@@ -103,6 +104,11 @@ impl Store {
 
     pub fn shards(&self) -> &[Arc<Shard>] {
         &self.0.shards
+    }
+
+    /// Finds out, again and again, which shards answer, so that nobody waits for those that do not.
+    pub async fn watch(self) {
+        join_all(self.0.shards.iter().map(|shard| shard.watch())).await;
     }
 
     /// Closes the connections that nobody uses, and lends no more.

@@ -5,6 +5,7 @@ mod harness;
 mod account;
 mod architecture;
 mod config;
+mod fault;
 mod feed;
 mod follow;
 mod input;

@@ -19,6 +19,9 @@ use tokio::sync::Mutex;
 /// How long a connection may have been idle to be lent without a question.
 const TRUSTED: Duration = Duration::from_secs(1);
 
+/// The SQLSTATE of a server that takes no more connections.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
 /// The connections to one endpoint. They are opened when they are needed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Pool(managed::Pool<Manager>);
@@ -60,6 +63,31 @@ impl Pool {
             .build()
             .map_err(|error| DbErr::Custom(error.to_string()))?;
         Ok(Self(pool))
+    }
+
+    /// Whether the server answers, through a connection that nobody else uses: `link`, or a new one where
+    /// that is gone. A server that is full answers.
+    pub async fn probe(&self, link: &mut Option<PgConnection>) -> Result<(), Error> {
+        if let Some(mut known) = link.take()
+            && known.ping().await.is_ok()
+        {
+            *link = Some(known);
+            return Ok(());
+        }
+        match self.0.manager().options.connect().await {
+            Ok(mut new) => {
+                new.ping().await?;
+                *link = Some(new);
+                Ok(())
+            }
+            Err(Error::Database(report)) if report.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes the idle connections.
+    pub fn forget_idle(&self) {
+        self.0.retain(|_, _| false);
     }
 
     /// Closes the idle connections, and lends no more.

@@ -1,11 +1,12 @@
-//! One `PostgreSQL` database and its pool; and what its errors mean.
+//! One shard's servers; and what the errors of `PostgreSQL` mean.
 
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, SqlxError};
 use secrecy::SecretString;
 
-use super::connection::{Connection, Pool};
+use super::connection::Connection;
+use super::endpoint::Endpoint;
 use crate::config::ShardConfig;
 use crate::domain::{Error, Result};
 
@@ -13,42 +14,35 @@ use crate::domain::{Error, Result};
 #[derive(Debug)]
 pub struct Shard {
     pub name: String,
-    primary: Pool,
+    primary: Endpoint,
     /// Past any pooler: for migrations and locks.
     pub direct_url: SecretString,
     pub timeout: Duration,
 }
 
 impl Shard {
-    /// Makes the pool. Connections are opened when they are needed, so that a process starts, and serves
-    /// the other shards' users, while this one is down.
+    /// Connects to nothing yet.
     pub fn open(name: &str, config: &ShardConfig) -> Result<Self> {
         let find = |endpoints: &[crate::config::Endpoint]| {
             endpoints.iter().find(|endpoint| endpoint.shard == name).map(|endpoint| endpoint.url.clone())
         };
         let url = find(&config.shards).ok_or(Error::ShardUnavailable)?;
-        let wait = Duration::from_millis(config.shard_connect_timeout_ms);
         Ok(Self {
             name: name.to_owned(),
-            primary: Pool::new(&url, config.shard_pool_size as usize, wait).map_err(failure)?,
+            primary: Endpoint::new(name, &url, config)?,
             direct_url: find(&config.shard_direct).unwrap_or(url),
             timeout: Duration::from_millis(config.shard_statement_timeout_ms),
         })
     }
 
-    /// Asks the primary through a connection of its own; bounded in time, the wait for the connection
-    /// included.
+    /// Asks the primary through a connection of its own; bounded in time.
     pub async fn ask<T>(&self, work: impl AsyncFnOnce(Connection) -> Result<T>) -> Result<T> {
-        // Boxed, so that the futures that ask stay small.
-        let asked = Box::pin(async { work(self.connect().await?).await });
-        let result = tokio::time::timeout(self.timeout, asked).await.unwrap_or_else(|_| {
-            tracing::warn!(shard = %self.name, "no answer within the time-out");
-            Err(Error::ShardUnavailable)
-        });
-        if matches!(result, Err(Error::ShardUnavailable)) {
-            metrics::counter!("fowergram_shard_errors_total", "shard" => self.name.clone()).increment(1);
-        }
-        result
+        self.primary.ask(work).await
+    }
+
+    /// Finds out, again and again, whether the primary answers. Ends never: the caller drops it.
+    pub async fn watch(&self) {
+        self.primary.watch().await;
     }
 
     /// Whether the primary answers.
@@ -60,13 +54,6 @@ impl Shard {
     /// Closes the connections that nobody uses, and lends no more.
     pub fn close(&self) {
         self.primary.close();
-    }
-
-    async fn connect(&self) -> Result<Connection> {
-        self.primary.get().await.map_err(|error| {
-            tracing::debug!(shard = %self.name, cause = %error, "no connection");
-            Error::ShardUnavailable
-        })
     }
 }
 
