@@ -4,7 +4,7 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint bench schema clean-dev
+.PHONY: help dev shards test lint bench bench-faults schema clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,10 @@ dev: ## everything on this machine, with a demo network; PORT and DEV_DIR say wh
 	@scripts/setup.sh dev
 	@cargo build
 	@exec cargo run --quiet -- dev
+
+shards: ## what lies on which shard of a running `make dev`
+	@[ -e "$(DEV_DIR)/env" ] || { echo "there is no $(DEV_DIR)/env: start make dev first" >&2; exit 1; }
+	@set -a; . "$(DEV_DIR)/env"; set +a; exec cargo run --quiet -- shards list $(ARGS)
 
 test: ## all tests, on real servers
 	@scripts/setup.sh test
@@ -26,6 +30,9 @@ bench: ## the load test, in release mode; ARGS goes to it, as in ARGS=--quick
 	@scripts/setup.sh test
 	@cargo build --release -p fowergram -p loadtest
 	@exec cargo run --release --quiet -p loadtest -- $(ARGS)
+
+bench-faults: ## what a killed and a frozen shard do to the users of the others
+	@$(MAKE) --no-print-directory bench ARGS="--faults --connections 20 --users 100 --posts 200 $(ARGS)"
 
 schema: ## writes schema.graphql
 	@cargo run --quiet -- schema > schema.graphql.part || { rm -f schema.graphql.part; exit 1; }

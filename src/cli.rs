@@ -2,6 +2,7 @@
 
 mod dev;
 mod fault;
+mod shards;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,9 @@ enum Command {
     Worker(Box<Config>),
     /// Run everything on this machine: the servers, the API and the worker, with a demo network
     Dev(Box<dev::DevArgs>),
+    /// Look at the shards
+    #[command(subcommand)]
+    Shards(shards::Shards),
     /// Change the shards' schema
     Migrate(Box<MigrateArgs>),
     /// Fill an empty system with a believable demo network (a worker must be running)
@@ -116,6 +120,7 @@ impl Cli {
             Command::Serve(config) => serve(*config).await?,
             Command::Worker(config) => work(*config).await?,
             Command::Dev(args) => dev::run(*args).await?,
+            Command::Shards(shards) => return shards.run().await,
             Command::Migrate(args) => return Ok(run_migrations(&args).await),
             Command::Seed(args) => {
                 telemetry::init(&args.config.log)?;

@@ -18,6 +18,7 @@ pub mod message;
 pub mod migrate;
 pub mod notification;
 pub mod outbox;
+pub mod overview;
 pub mod post;
 pub mod session;
 pub mod shard;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use fowergram::app::{App, Role};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::client::{Client, Person, code, text};
+use crate::harness::client::{Client, Person, code, missing, text};
 use crate::harness::{SHARDS, World, eventually};
 
 const CLIENTS: usize = 20;
@@ -71,7 +72,7 @@ impl Tenant {
                     [&answer["data"]["createComment"]["comment"], &answer["data"]["sendMessage"]["message"]];
                 written.extend(made.into_iter().filter(|row| !row.is_null()).map(|row| text(&row["id"])));
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         (asked, written)
     }
@@ -193,4 +194,54 @@ async fn a_killed_shard_hurts_only_its_own_users() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_shard_hurts_no_more_than_a_dead_one() {
     only_its_own_users_notice(Fault::Frozen(Duration::from_secs(10))).await;
+}
+
+/// Takes every place of a database, those of the processes that use it too.
+async fn fill(url: &str) -> Vec<PgConnection> {
+    let url = format!("{url}?application_name=filler");
+    let mut taken: Vec<PgConnection> = Vec::new();
+    loop {
+        while let Ok(connection) = PgConnection::connect(&url).await {
+            taken.push(connection);
+        }
+        let others = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where backend_type = 'client backend' and application_name <> 'filler'";
+        let ended: i64 = sqlx::query_scalar(others).fetch_one(&mut taken[0]).await.expect("an answer");
+        if ended == 0 {
+            return taken;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_shard_says_so_at_once() {
+    let world = World::alone().await;
+    let (app, address) = world.api().await;
+    world.process(Role::Worker).await;
+    let client = Client::new(address);
+    let people = world.people_on_different_shards(&client, 2).await;
+    let [tenant, other] = people.as_slice() else { panic!("two people") };
+    let shard = app.domain().store.owner(tenant.user_id().slot());
+
+    let taken = fill(&world.shard_url(shard)).await;
+    let query = "{ viewer { email } }";
+    for _ in 0..20 {
+        let began = Instant::now();
+        let (own, others) =
+            tokio::join!(tenant.client.ask(query, json!({})), other.client.ask(query, json!({})));
+        assert_eq!(code(&own).as_deref(), Some("SHARD_UNAVAILABLE"), "{own}");
+        assert_eq!(code(&others), None, "{others}");
+        assert!(began.elapsed() < CONNECT, "{:?}", began.elapsed());
+    }
+    let (status, body) = client.ready().await;
+    assert_eq!((status, &body["status"]), (200, &json!("degraded")), "{body}");
+    assert_eq!(missing(&body), [format!("shard s{shard}")]);
+
+    drop(taken);
+    eventually("there is room again", async || {
+        tenant.client.ask(query, json!({})).await["errors"].is_null().then_some(())
+    })
+    .await;
+    eventually("all is ready", async || (client.ready().await.1["status"] == "ready").then_some(())).await;
+    world.close().await;
 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 
-use crate::harness::client::{Client, Person, Socket, text};
+use crate::harness::client::{Client, Person, Socket, missing, text};
 use crate::harness::{SHARDS, World, eventually};
 
 /// The durable consumers of the effects.
@@ -395,17 +395,6 @@ async fn an_event_that_comes_again_changes_nothing() {
     world.close().await;
 }
 
-async fn ready(client: &Client) -> (u16, Value) {
-    let answer = client.http.get(format!("http://{}/ready", client.address)).send().await.expect("an answer");
-    (answer.status().as_u16(), answer.json().await.expect("JSON"))
-}
-
-/// The names of the parts that are not there.
-fn missing(ready: &Value) -> Vec<String> {
-    let parts = ready["parts"].as_array().expect("parts");
-    parts.iter().filter(|part| part["healthy"] == false).map(|part| text(&part["name"])).collect()
-}
-
 /// All that somebody does with what is their own.
 async fn look_after_oneself(person: &Person, picture: &str) -> String {
     let query = "{ viewer { email user { id username postCount followers { nodes { id } } }
@@ -445,10 +434,10 @@ async fn a_dead_shard_is_missed_by_its_own_users_only() {
         victim.write(json!({ "userId": other.id }), "hello").await;
     }
     drained(&world).await;
-    assert_eq!(ready(&client).await.1["status"], "ready");
+    assert_eq!(client.ready().await.1["status"], "ready");
 
     world.servers().postgres()[dead].kill().await;
-    let (status, body) = ready(&client).await;
+    let (status, body) = client.ready().await;
     assert_eq!((status, &body["status"]), (200, &json!("degraded")), "{body}");
     assert_eq!(missing(&body), [format!("shard s{dead}")]);
     let query = "{ viewer { email } }";
@@ -474,7 +463,7 @@ async fn a_dead_shard_is_missed_by_its_own_users_only() {
         answer["errors"].is_null().then_some(())
     })
     .await;
-    eventually("all is ready", async || (ready(&client).await.1["status"] == "ready").then_some(())).await;
+    eventually("all is ready", async || (client.ready().await.1["status"] == "ready").then_some(())).await;
     eventually("no connection of before is left", async || {
         let all = join_all((0..8).map(|_| victim.client.ask("{ viewer { email } }", json!({})))).await;
         all.iter().all(|answer| answer["errors"].is_null()).then_some(())

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use crate::harness::binary::run;
 use crate::harness::client::{Person, text};
 use crate::harness::{SHARDS, World};
 
@@ -170,4 +171,45 @@ async fn all_agree_on_the_slot_of_an_id_and_on_its_owner() {
     }
     assert!(drawn.iter().all(|count| (2375..=2625).contains(count)), "{drawn:?}");
     world.close().await;
+}
+
+#[tokio::test]
+async fn shards_are_listed_for_operators() {
+    let world = World::new().await;
+    let client = world.system().await;
+    world.people_on_different_shards(&client, SHARDS).await;
+    let list = |shards: String, json: &[&str]| {
+        let mut arguments: Vec<String> = ["shards", "list", "--log=off"].map(str::to_owned).into();
+        arguments.extend(json.iter().map(|argument| (*argument).to_owned()));
+        arguments.push(shards);
+        async move { run(&arguments, &[]).await }
+    };
+    let setting = world.settings().iter().find(|setting| setting.starts_with("--shards=")).expect("shards");
+    let ended = list(setting.clone(), &["--json"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let shards: Vec<Value> = serde_json::from_str(&ended.output).expect("JSON");
+    assert_eq!(
+        shards.iter().map(|shard| text(&shard["shard"])).collect::<Vec<_>>(),
+        ["s0", "s1", "s2", "s3"]
+    );
+    let slots: i64 = shards.iter().filter_map(|shard| shard["slots"].as_i64()).sum();
+    assert_eq!(slots, i64::from(SLOTS));
+    for (index, shard) in shards.iter().enumerate() {
+        let users = world.rows(index, "select count(*) as n from users where state <> 9").await;
+        assert_eq!(shard["contents"]["users"], users[0]["n"]);
+        let endpoint = text(&shard["endpoint"]);
+        assert!(endpoint.starts_with("127.0.0.1:") && !endpoint.contains('@'), "{endpoint}");
+    }
+
+    // The last one is away.
+    let (others, _) = setting.rsplit_once(",s3=").expect("four shards");
+    let ended = list(format!("{others},s3=postgres://fowergram:secret-word@127.0.0.1:1/none"), &[]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let lines: Vec<&str> = ended.output.lines().collect();
+    assert_eq!(lines.len(), 1 + SHARDS, "{ended:?}");
+    assert!(
+        lines[1].trim_end().ends_with("answers") && lines[4].trim_end().ends_with("does not answer"),
+        "{ended:?}"
+    );
+    assert!(!ended.output.contains("secret-word"), "{ended:?}");
 }

@@ -41,7 +41,7 @@ impl Work {
     }
 
     /// The next request; `None` when there is no more work.
-    fn next(&mut self) -> Option<&[u8]> {
+    pub fn next(&mut self) -> Option<&[u8]> {
         let id = match &mut self.ids {
             Ids::AnyOf(ids) => ids[rand::random_range(0..ids.len())],
             Ids::EachOf(ids) => ids.next()?,

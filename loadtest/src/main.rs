@@ -1,6 +1,7 @@
 //! Loads the whole system on this machine, and measures it against `pgbench` on the same servers.
 
 mod api;
+mod faults;
 mod http;
 mod live;
 mod load;
@@ -28,6 +29,8 @@ use stack::Stack;
 
 /// A bound on what `createPost` may reach, posts a second: so many images wait for their posts.
 const MOST_POSTS: usize = 6_000;
+/// A bound on what one client may post in a second, in all phases of both faults.
+const PICTURES_A_SECOND: usize = 1_000;
 const MESSAGES: usize = 200;
 
 /// Loads Fowergram on this machine and measures it against pgbench on the same servers
@@ -56,6 +59,10 @@ struct Options {
     /// Two seconds for each part and a small network: to see that all works, not for figures
     #[arg(long)]
     quick: bool,
+
+    /// Instead: kills a shard under the load of all connections, then stops its clock, each for so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u16).range(2..))]
+    faults: Option<u16>,
 
     /// Where the servers keep their files during the run; a folder is made in it and removed
     #[arg(long, env = "BENCH_DIR")]
@@ -106,7 +113,12 @@ async fn run() -> anyhow::Result<()> {
         () = &mut interrupted => anyhow::bail!("interrupted"),
     };
     let outcome = tokio::select! {
-        outcome = measure(&mut stack, &options) => outcome.map(Some),
+        outcome = async {
+            match options.faults {
+                Some(seconds) => break_shards(&mut stack, &options, seconds).await,
+                None => measure(&mut stack, &options).await,
+            }
+        } => outcome.map(Some),
         () = interrupted => Ok(None),
     };
     stack.stop(outcome.is_err()).await?;
@@ -158,6 +170,21 @@ async fn measure(stack: &mut Stack, options: &Options) -> anyhow::Result<String>
     );
     let after = Memory::of(stack.api_pid()?);
     Ok(Report { about, rounds, live, idle, after }.markdown())
+}
+
+async fn break_shards(stack: &mut Stack, options: &Options, seconds: u16) -> anyhow::Result<String> {
+    stack.serve().await?;
+    eprintln!("making {} people and {} posts", options.users, options.posts);
+    let size = Size {
+        users: options.users,
+        posts: options.posts,
+        viewers: usize::from(options.connections),
+        pictures: usize::from(seconds) * PICTURES_A_SECOND,
+    };
+    let mut population = Population::make(stack, size).await?;
+    machine::settle(&stack.pids()).await;
+    let report = faults::measure(stack, &mut population, Duration::from_secs(seconds.into())).await?;
+    Ok(format!("{}; {} connections\n\n{report}", machine::describe()?, options.connections))
 }
 
 fn publish(options: &Options, report: &str) -> anyhow::Result<()> {

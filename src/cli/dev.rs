@@ -1,7 +1,9 @@
 //! `fowergram dev`: the whole system on one machine, without containers.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Parser};
@@ -18,6 +20,8 @@ use crate::telemetry;
 
 /// The database on each server, and the bucket.
 const NAME: &str = "fowergram";
+/// Where other commands find the settings of a running `dev`, in its folder.
+const SETTINGS: &str = "env";
 const SHARDS: u8 = 4;
 
 #[derive(Debug, Args)]
@@ -111,6 +115,19 @@ struct Parsed {
     config: Config,
 }
 
+/// Writes the settings for other commands, as a shell reads them: passwords are among them.
+fn write_settings(dir: &Path, settings: &[String]) -> anyhow::Result<()> {
+    let lines = settings.iter().filter_map(|setting| {
+        let (name, value) = setting.trim_start_matches('-').split_once('=')?;
+        Some(format!("{}='{value}'\n", name.replace('-', "_").to_uppercase()))
+    });
+    let file = dir.join(SETTINGS);
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&file)?;
+    file.write_all(lines.collect::<String>().as_bytes())?;
+    Ok(())
+}
+
 /// The settings under which a process finds these servers: the same that any other deployment is given.
 fn configuration(args: &DevArgs, servers: &Servers) -> anyhow::Result<Config> {
     let named = |index: usize, url: String| format!("s{index}={url}");
@@ -136,6 +153,7 @@ fn configuration(args: &DevArgs, servers: &Servers) -> anyhow::Result<Config> {
         format!("--token-key-file={}", token_key(&args.dev_dir)?.display()),
     ];
     settings.extend(servers.replica_url(NAME).map(|url| format!("--shard-replicas={}", named(0, url))));
+    write_settings(&args.dev_dir, &settings)?;
     let program = std::iter::once("fowergram".to_owned());
     Ok(Parsed::try_parse_from(program.chain(settings))?.config)
 }

@@ -28,6 +28,11 @@ impl SlotMap {
         usize::from(self.owners[usize::from(slot.number())])
     }
 
+    /// How many slots the shard with this index owns.
+    pub fn slots_of(&self, shard: usize) -> usize {
+        self.owners.iter().filter(|owner| usize::from(**owner) == shard).count()
+    }
+
     /// Checks a stored map: every slot has an owner, and every owner is a configured shard.
     pub fn parse(epoch: i64, ranges: &[Range], shards: &[std::sync::Arc<Shard>]) -> anyhow::Result<Self> {
         let mut owners = vec![u16::MAX; usize::from(SLOTS)];

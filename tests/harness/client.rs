@@ -77,6 +77,12 @@ impl Client {
         code(&answer).unwrap_or_else(|| panic!("{query} succeeded: {answer}"))
     }
 
+    /// What `/ready` says: the status, and the parts.
+    pub async fn ready(&self) -> (u16, Value) {
+        let answer = self.http.get(format!("http://{}/ready", self.address)).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
     pub async fn sign_up(&self, username: &str) -> Person {
         let input =
             json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD });
@@ -235,6 +241,12 @@ impl Socket {
     pub fn cut(self) {
         drop(self.stream);
     }
+}
+
+/// The names of the parts that `/ready` misses.
+pub fn missing(ready: &Value) -> Vec<String> {
+    let parts = ready["parts"].as_array().expect("parts");
+    parts.iter().filter(|part| part["healthy"] == false).map(|part| text(&part["name"])).collect()
 }
 
 /// The code of the first error of a response.

@@ -1,0 +1,88 @@
+//! What an operator wants to know of each shard.
+
+use futures_util::future::join_all;
+use sea_orm::{DbBackend, FromQueryResult, Statement};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use url::Url;
+
+use super::shard::{Shard, failure};
+use super::{Connection, Store};
+use crate::config::ShardConfig;
+use crate::domain::Result;
+
+/// One shard, as it is now.
+#[derive(Debug, Serialize)]
+pub struct Overview {
+    pub shard: String,
+    /// Host, port and database of the primary.
+    pub endpoint: String,
+    pub slots: usize,
+    /// Null where the primary does not answer.
+    pub contents: Option<Contents>,
+    pub replicas: Vec<Replica>,
+}
+
+/// What lies there.
+#[derive(Debug, Serialize, FromQueryResult)]
+pub struct Contents {
+    pub users: i64,
+    pub posts: i64,
+    /// On the disk.
+    pub bytes: i64,
+}
+
+/// A server that follows the primary, as the primary sees it.
+#[derive(Debug, Serialize, FromQueryResult)]
+pub struct Replica {
+    pub name: String,
+    pub state: String,
+    /// What it has yet to replay; null where that is not known.
+    pub lag_bytes: Option<i64>,
+}
+
+/// All shards, side by side, in the order in which they are configured.
+pub async fn all(store: &Store, config: &ShardConfig) -> Vec<Overview> {
+    let map = store.0.map.load();
+    join_all(store.shards().iter().enumerate().map(|(index, shard)| {
+        let slots = map.slots_of(index);
+        async move {
+            let seen = shard.ask(look).await;
+            let (contents, replicas) =
+                seen.map_or_else(|_| (None, Vec::new()), |(contents, replicas)| (contents, replicas));
+            Overview {
+                shard: shard.name.clone(),
+                endpoint: address(shard, config),
+                slots,
+                contents,
+                replicas,
+            }
+        }
+    }))
+    .await
+}
+
+async fn look(connection: Connection) -> Result<(Option<Contents>, Vec<Replica>)> {
+    let contents = "select (select count(*) from users where state <> 9) as users,
+        (select count(*) from posts where deleted_at is null) as posts,
+        pg_database_size(current_database()) as bytes";
+    // Without the right to read statistics of others all but the name is null.
+    let replicas = "select coalesce(nullif(application_name, ''), 'replica') as name,
+        coalesce(state, 'unknown') as state,
+        pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as lag_bytes
+        from pg_stat_replication order by 1";
+    let statement = |sql| Statement::from_string(DbBackend::Postgres, sql);
+    let contents =
+        Contents::find_by_statement(statement(contents)).one(&connection).await.map_err(failure)?;
+    let replicas = Replica::find_by_statement(statement(replicas)).all(&connection).await.map_err(failure)?;
+    Ok((contents, replicas))
+}
+
+/// Where the primary is, without the user and the password.
+fn address(shard: &Shard, config: &ShardConfig) -> String {
+    let endpoint = config.shards.iter().find(|endpoint| endpoint.shard == shard.name);
+    let url = endpoint.and_then(|endpoint| Url::parse(endpoint.url.expose_secret()).ok());
+    url.map_or_else(String::new, |url| {
+        format!("{}:{}{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(5432), url.path())
+    })
+}
