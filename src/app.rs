@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::blob::Blob;
 use crate::bus::Bus;
-use crate::cache::Feeds;
+use crate::cache::{Feeds, Positions};
 use crate::config::Config;
 use crate::domain::account::{Accounts, Viewer};
 use crate::domain::session::revocation::watch_revocations;
@@ -78,9 +78,11 @@ impl App {
         let bus = Bus::connect(&config.services).await?;
         // The coalescers end with their last asker; a stopping process need not wait for them.
         let coalescers = TaskTracker::new();
+        let positions = Positions::open(&config.services, config.shards.written_for())?;
         let domain = Domain::new(Parts {
             tables: Tables::new(&store, &coalescers),
             feeds: Feeds::open(&config.services, clock.clone())?,
+            positions: positions.clone(),
             blob: Blob::new(&config.services, clock.clone())?,
             accounts,
             limits: config.media.clone(),
@@ -92,6 +94,8 @@ impl App {
         tasks.spawn(keep_map(store.clone(), stopping.clone()));
         let (watched, stop) = (store.clone(), stopping.clone());
         tasks.spawn(async move { stop.run_until_cancelled(watched.watch()).await });
+        let stop = stopping.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(positions.watch()).await });
         if role != Role::Worker {
             tasks.spawn(watch_revocations(domain.clone(), stopping.clone()));
         }

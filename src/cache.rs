@@ -1,9 +1,12 @@
-//! Redis: the readers' feeds. A cache and nothing more: whatever is lost here is rebuilt from the shards.
+//! Redis: the readers' feeds, and up to where each person has written lately. A cache and nothing more:
+//! whatever is lost here is rebuilt from the shards, or read from the primaries.
 //!
 //! A feed is three keys of one hash slot: the post ids (a sorted set in which the ids' own order, which is
 //! that of time, is the order), what is known of the feed (generation, number of changes, state), and the
 //! last changes by number, for live streams. Every change is one script, so that readers never see half
 //! of one.
+
+mod positions;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,6 +19,7 @@ use crate::domain::feed::{FeedChange, FeedChanges, Skeleton};
 use crate::domain::id::{PostId, UserId};
 use crate::domain::stream::Position;
 use crate::domain::{Clock, Error, Result};
+pub use positions::Positions;
 
 /// The most posts in a feed.
 pub const MAX_POSTS: usize = 800;
@@ -146,17 +150,22 @@ static READ: LazyLock<Lua> = LazyLock::new(|| {
     )
 });
 
+/// Connects when it is first used, so that a process starts while Redis is down.
+fn connect(config: &ServiceConfig) -> anyhow::Result<ConnectionManager> {
+    let client = Client::open(config.redis_url.as_str())?;
+    let settings = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(Duration::from_millis(500)))
+        .set_response_timeout(Some(Duration::from_secs(1)))
+        .set_max_delay(Duration::from_millis(500))
+        .set_number_of_retries(1)
+        .set_concurrency_limit(4096);
+    Ok(ConnectionManager::new_lazy_with_config(client, settings)?)
+}
+
 impl Feeds {
     /// Connects when it is first used, so that a process starts while Redis is down.
     pub fn open(config: &ServiceConfig, clock: Clock) -> anyhow::Result<Self> {
-        let client = Client::open(config.redis_url.as_str())?;
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_millis(500)))
-            .set_response_timeout(Some(Duration::from_secs(1)))
-            .set_max_delay(Duration::from_millis(500))
-            .set_number_of_retries(1)
-            .set_concurrency_limit(4096);
-        let connection = ConnectionManager::new_lazy_with_config(client, settings)?;
+        let connection = connect(config)?;
         Ok(Self { connection, namespace: config.namespace.to_string(), clock })
     }
 

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
@@ -110,6 +111,10 @@ pub struct ShardConfig {
     #[arg(long, env = "SHARD_REPLICAS", value_delimiter = ',', hide_env_values = true)]
     pub shard_replicas: Vec<Endpoint>,
 
+    /// How far a replica may be behind to be read from, in milliseconds
+    #[arg(long, env = "SHARD_REPLICA_MAX_LAG_MS", default_value_t = 10_000)]
+    pub shard_replica_max_lag_ms: u64,
+
     /// Direct addresses of shards that are reached through a pooler, for migrations and locks
     #[arg(long, env = "SHARD_DIRECT", value_delimiter = ',', hide_env_values = true)]
     pub shard_direct: Vec<Endpoint>,
@@ -125,6 +130,15 @@ pub struct ShardConfig {
     /// How long one statement or transaction on a shard may take, in milliseconds
     #[arg(long, env = "SHARD_STATEMENT_TIMEOUT_MS", default_value_t = 5_000)]
     pub shard_statement_timeout_ms: u64,
+}
+
+impl ShardConfig {
+    /// How long it is remembered what somebody wrote: until all replicas that are read from have it. How
+    /// far they are is known some seconds late, by the time that their probes may take.
+    pub fn written_for(&self) -> Duration {
+        let probes = Duration::from_millis(4 * self.shard_connect_timeout_ms) + Duration::from_secs(4);
+        Duration::from_millis(self.shard_replica_max_lag_ms) + probes
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -50,6 +50,7 @@ pub struct Plan {
 pub struct Servers {
     postgres: Vec<Postgres>,
     replica: Option<Postgres>,
+    clusters: Clusters,
     redis: Redis,
     nats: Nats,
     storage: Storage,
@@ -70,12 +71,13 @@ impl Servers {
         let mut servers = Self {
             postgres: postgres.collect::<anyhow::Result<_>>()?,
             replica: None,
+            clusters,
             redis: Redis::new(&home, redis)?,
             nats: Nats::new(&home, nats, plan.durable)?,
             storage: Storage::new(&home, port::of(&listener)?)?,
             home,
         };
-        match servers.start_all(&clusters, replica, listener, &progress).await {
+        match servers.start_all(replica, listener, &progress).await {
             Ok(replica) => {
                 servers.replica = replica;
                 Ok(servers)
@@ -89,7 +91,6 @@ impl Servers {
 
     async fn start_all(
         &self,
-        clusters: &Clusters,
         replica: Option<u16>,
         listener: TcpListener,
         progress: &impl Fn(&str),
@@ -98,7 +99,7 @@ impl Servers {
             self.postgres[0].start().await?;
             progress(&format!("PostgreSQL 1 listens on port {}", self.postgres[0].port()));
             let Some(port) = replica else { return Ok(None) };
-            let replica = clusters.replica(&self.home, &self.postgres[0], port).await?;
+            let replica = self.clusters.replica(&self.home, &self.postgres[0], port).await?;
             progress(&format!("the replica of PostgreSQL 1 listens on port {port}"));
             anyhow::Ok(Some(replica))
         };
@@ -131,6 +132,14 @@ impl Servers {
     /// The streaming replica of the first, if the plan has one.
     pub fn replica(&self) -> Option<&Postgres> {
         self.replica.as_ref()
+    }
+
+    /// Makes the replica anew from the first server, on its port: one that was promoted can't follow again.
+    pub async fn renew_replica(&self) -> anyhow::Result<()> {
+        let replica = self.replica.as_ref().context("there is no replica")?;
+        replica.stop().await;
+        self.clusters.copy_primary(&self.postgres[0]).await?;
+        replica.start_following().await
     }
 
     /// The replica's address of a database, with the password.

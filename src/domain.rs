@@ -19,16 +19,19 @@ pub mod media;
 pub mod mention;
 pub mod message;
 pub mod notification;
+pub mod own_writes;
 pub mod page;
 pub mod password;
 pub mod patch;
 pub mod policy;
 pub mod post;
 pub mod session;
+pub mod staff;
 pub mod stream;
 pub mod text;
 pub mod token;
 pub mod upload;
+pub mod walk;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -40,7 +43,7 @@ use account::Accounts;
 
 use crate::blob::Blob;
 use crate::bus::Bus;
-use crate::cache::Feeds;
+use crate::cache::{Feeds, Positions};
 use crate::config::MediaConfig;
 use crate::store::{Store, Tables};
 
@@ -53,6 +56,7 @@ pub struct Parts {
     pub store: Store,
     pub tables: Tables,
     pub feeds: Feeds,
+    pub positions: Positions,
     pub blob: Blob,
     pub bus: Bus,
     pub accounts: Accounts,

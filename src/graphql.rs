@@ -23,6 +23,7 @@ pub mod post;
 pub mod request;
 pub mod scalar;
 pub mod session;
+pub mod staff;
 pub mod subscription;
 pub mod types;
 pub mod user;
@@ -44,6 +45,7 @@ pub struct Query(
     comment::CommentQuery,
     hashtag::HashtagQuery,
     conversation::ConversationQuery,
+    staff::StaffQuery,
 );
 
 #[derive(Default, MergedObject)]

@@ -20,6 +20,7 @@ pub mod notification;
 pub mod outbox;
 pub mod overview;
 pub mod post;
+mod replica;
 pub mod session;
 pub mod shard;
 pub mod stream;
@@ -36,10 +37,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ShardConfig;
 use crate::domain::id::Slot;
+use crate::domain::own_writes::{AtLeast, WalPosition};
 use crate::domain::{Clock, Error, Result};
 use coalesce::{Batch, Coalescer};
 pub use connection::Connection;
 use map::SlotMap;
+pub use map::Slots;
 use shard::{Shard, failure, is_retryable};
 use tx::sql_with;
 pub use tx::{OutboxRow, Tx};
@@ -122,6 +125,11 @@ impl Store {
         self.0.map.load().owner(slot)
     }
 
+    /// The slots that the shard with this index owns.
+    pub fn slots_of(&self, shard: usize) -> Slots {
+        self.0.map.load().ranges_of(shard)
+    }
+
     fn shard(&self, slot: Slot) -> &Arc<Shard> {
         &self.0.shards[self.owner(slot)]
     }
@@ -133,9 +141,26 @@ impl Store {
         F: Fn(Tx) -> R,
         R: Future<Output = Result<T>>,
     {
+        Ok(self.run_tx(slot, false, work).await?.0)
+    }
+
+    /// The same; and up to where the shard's log has it, if the shard has replicas.
+    pub async fn tx_at<T, F, R>(&self, slot: Slot, work: F) -> Result<(T, Option<WalPosition>)>
+    where
+        F: Fn(Tx) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        self.run_tx(slot, self.has_replica(slot), work).await
+    }
+
+    async fn run_tx<T, F, R>(&self, slot: Slot, locate: bool, work: F) -> Result<(T, Option<WalPosition>)>
+    where
+        F: Fn(Tx) -> R,
+        R: Future<Output = Result<T>>,
+    {
         let mut retries = 0;
         loop {
-            match self.tx_once(slot, &work).await {
+            match self.tx_once(slot, locate, &work).await {
                 Err(error) if retries < MAX_RETRIES && is_retryable(&error) => {
                     retries += 1;
                     metrics::counter!("fowergram_transaction_retries_total").increment(1);
@@ -145,20 +170,20 @@ impl Store {
         }
     }
 
-    async fn tx_once<T, F, R>(&self, slot: Slot, work: &F) -> Result<T>
+    async fn tx_once<T, F, R>(&self, slot: Slot, locate: bool, work: &F) -> Result<(T, Option<WalPosition>)>
     where
         F: Fn(Tx) -> R,
         R: Future<Output = Result<T>>,
     {
         let index = self.owner(slot);
         let shard = &self.0.shards[index];
-        let (value, events) = shard
+        let (value, (events, position)) = shard
             .ask(async |connection| {
                 connection.begin().await.map_err(failure)?;
                 let tx = Tx::new(connection, slot, self.0.clock.clone());
                 // Boxed, so that the many futures that hold a transaction stay small.
                 match Box::pin(work(tx.clone())).await {
-                    Ok(value) => Ok((value, tx.commit().await?)),
+                    Ok(value) => Ok((value, tx.commit(locate).await?)),
                     Err(error) => {
                         tx.rollback().await;
                         Err(error)
@@ -170,7 +195,7 @@ impl Store {
             // A full queue is no loss: the rows are in the outbox, and the sweeper takes what is left there.
             let _ = self.0.committed.try_send(Committed { shard: index, events });
         }
-        Ok(value)
+        Ok((value, position))
     }
 
     /// Reads from the slot's primary, outside a transaction.
@@ -179,6 +204,26 @@ impl Store {
         F: AsyncFnOnce(Connection) -> Result<T>,
     {
         self.shard(slot).ask(work).await
+    }
+
+    /// Whether the slot's shard has replicas.
+    pub fn has_replica(&self, slot: Slot) -> bool {
+        self.shard(slot).has_replica()
+    }
+
+    /// The name of the slot's shard.
+    pub fn shard_name(&self, slot: Slot) -> String {
+        self.shard(slot).name.clone()
+    }
+
+    /// Reads what may be a little old, from a replica of the slot's shard if one is near enough; else from
+    /// the primary. `work` may be run on both.
+    pub async fn read_lagging<T, F, R>(&self, slot: Slot, at_least: AtLeast, work: F) -> Result<T>
+    where
+        F: Fn(Connection) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        self.shard(slot).ask_any(at_least, work).await
     }
 
     /// Reads from a shard's primary by its index: for work that goes over all shards.
@@ -220,6 +265,11 @@ impl Store {
     }
 }
 
+/// What can't be read, and why.
+pub type Away<K> = HashMap<K, Error>;
+/// What was found, and what can't be read.
+pub type Loaded<K, V> = (HashMap<K, V>, Away<K>);
+
 /// A table that is read by key, on all shards, together with the other requests of this process.
 pub struct Rows<B: Batch> {
     store: Store,
@@ -232,25 +282,24 @@ impl<B: Batch> Rows<B> {
         Self { store: store.clone(), shards }
     }
 
-    /// The rows of these keys. Keys of a shard that can't be read are in the error's place: the first
-    /// error is returned beside what was found.
-    pub async fn load(&self, keys: &[B::Key]) -> (HashMap<B::Key, Arc<B::Row>>, Option<Error>) {
+    /// The rows of these keys, and the keys whose shard can't be read.
+    pub async fn load(&self, keys: &[B::Key]) -> Loaded<B::Key, Arc<B::Row>> {
         let groups = self.store.group(keys.to_vec(), B::slot);
         let asked = groups.into_iter().map(|(index, keys)| async move {
             let found = self.shards[index].load(keys.clone()).await;
             (keys, found)
         });
         let mut rows = HashMap::with_capacity(keys.len());
-        let mut failed = None;
+        let mut away = Away::new();
         for (keys, found) in join_all(asked).await {
             match found {
                 Ok(found) => {
                     rows.extend(keys.iter().filter_map(|key| Some((*key, found.get(key)?.clone()))));
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => away.extend(keys.into_iter().map(|key| (key, error.clone()))),
             }
         }
-        (rows, failed)
+        (rows, away)
     }
 
     /// One row.

@@ -62,8 +62,17 @@ impl World {
     /// A world on servers of its own, for tests that stop or break them: a `PostgreSQL` server for each
     /// shard.
     pub async fn alone() -> Self {
+        Self::with_servers(false).await
+    }
+
+    /// The same, with a streaming replica of the first shard.
+    pub async fn with_replica() -> Self {
+        Self::with_servers(true).await
+    }
+
+    async fn with_servers(replica: bool) -> Self {
         let name = format!("a{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let (servers, token_key) = stack::start_alone(&name).await;
+        let (servers, token_key) = stack::start_alone(&name, replica).await;
         let shards: Vec<String> =
             servers.postgres().iter().map(|postgres| postgres.url(stack::DATABASE)).collect();
         let mut world = Self::on(&servers, name, &shards, &token_key);
@@ -77,7 +86,7 @@ impl World {
             shards.iter().enumerate().map(|(index, url)| format!("s{index}={url}")).collect();
         let storage = servers.storage();
         storage.create_bucket(&format!("bucket-{name}")).expect("a bucket");
-        let settings = vec![
+        let mut settings = vec![
             "--environment=development".to_owned(),
             "--port=0".to_owned(),
             format!("--shards={}", shards.join(",")),
@@ -91,6 +100,8 @@ impl World {
             format!("--s3-secret-access-key={}", storage.secret_key()),
             format!("--token-key-file={}", token_key.display()),
         ];
+        let replica = servers.replica_url(stack::DATABASE).map(|url| format!("--shard-replicas=s0={url}"));
+        settings.extend(replica);
         Self { clock: Clock::system(), name, settings, apps: std::sync::Mutex::default(), own: None }
     }
 
@@ -165,6 +176,19 @@ impl World {
             }
         }
         panic!("200 people on fewer than {count} shards");
+    }
+
+    /// Somebody whose rows lie on this shard.
+    pub async fn person_on(&self, client: &Client, shard: usize) -> Person {
+        let app = self.apps.lock().expect("no panic")[0].clone();
+        for _ in 0..200 {
+            let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+            let person = client.sign_up(&format!("somebody{number}")).await;
+            if app.domain().store.owner(person.user_id().slot()) == shard {
+                return person;
+            }
+        }
+        panic!("200 people, and none on shard {shard}");
     }
 
     /// The address of one of this world's databases, for a test that looks into it.

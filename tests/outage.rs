@@ -400,7 +400,15 @@ async fn look_after_oneself(person: &Person, picture: &str) -> String {
     let query = "{ viewer { email user { id username postCount followers { nodes { id } } }
         sessions { current } notifications { unreadCount nodes { kind actors { username } } }
         conversations { unreadCount nodes { id } } feed { nodes { id } } } }";
-    person.client.data(query, json!({})).await;
+    // What lacks somebody of a shard that is away says so, and has everybody else.
+    let answer = person.client.ask(query, json!({})).await;
+    assert!(answer["data"]["viewer"]["user"]["followers"].is_object(), "{answer}");
+    for error in answer["errors"].as_array().into_iter().flatten() {
+        assert_eq!(error["extensions"]["code"], "SHARD_UNAVAILABLE", "{error}");
+        let path = error["path"].as_array().expect("a path");
+        let lists = [json!("followers"), json!("actors"), json!("conversations"), json!("feed")];
+        assert!(path.last().is_some_and(|last| lists.contains(last)), "{error}");
+    }
     let update = "mutation { updateProfile(input: { bio: \"still here\" }) { user { bio } } }";
     person.client.data(update, json!({})).await;
     let post = person.show(picture, "mine").await;

@@ -76,6 +76,8 @@ async fn things(client: &Client) -> Things {
 const NODE: &str = "query ($id: ID!) { node(id: $id) { id } }";
 const NODES: &str = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }";
 const CONVERSATION: &str = "query ($id: ID!) { conversation(id: $id) { id messages { nodes { text } } } }";
+const USERS: &str = "{ users { nodes { id } } }";
+const SHARDS: &str = "{ shards { name } }";
 const REFRESH: &str = "mutation ($token: String!) { refreshToken(refreshToken: $token) { accessToken } }";
 const REVOKE: &str = "mutation ($id: ID!) { revokeSession(id: $id) { ok } }";
 const PROFILE: &str = "mutation ($input: ProfileInput!) { updateProfile(input: $input) { user { id } } }";
@@ -115,6 +117,8 @@ fn anonymous(of: &Things) -> Vec<Row> {
         ("query ($id: ID!) { comment(id: $id) { text } }", id(comment), Answer::Shown),
         ("{ hashtag(name: \"stranger\") { posts { nodes { id } } } }", json!({}), Answer::Shown),
         (CONVERSATION, id(conversation), Answer::Hidden),
+        (USERS, json!({}), stranger()),
+        (SHARDS, json!({}), stranger()),
         // These two are for strangers, and say what is wrong with the input.
         (
             "mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken } }",
@@ -186,6 +190,8 @@ fn signed_in(of: &Things) -> Vec<Row> {
         (NODE, id(session), Answer::Hidden),
         (NODES, json!({ "ids": [media, conversation, message, notification, session] }), Answer::Hidden),
         (CONVERSATION, id(conversation), Answer::Hidden),
+        (USERS, json!({}), refused("FORBIDDEN")),
+        (SHARDS, json!({}), refused("FORBIDDEN")),
         (REFRESH, json!({ "token": format!("{}x", ada.refresh_token) }), refused("TOKEN_REVOKED")),
         (REVOKE, id(session), missing()),
         (PROFILE, json!({ "input": { "avatarId": media } }), missing()),

@@ -43,7 +43,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log)?;
     let (committed, _) = mpsc::channel(1);
     let store = Store::open(&args.shards, Clock::system(), committed).await?;
-    let shards = overview::all(&store, &args.shards).await;
+    let shards = overview::all(&store).await;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&shards)?);
     } else {

@@ -148,13 +148,14 @@ impl Clusters {
             }
             replica.stop().await;
         }
-        self.base_backup(primary, &data).await?;
+        self.copy_primary(primary).await?;
         replica.start_following().await?;
         Ok(replica)
     }
 
-    async fn base_backup(&self, primary: &Postgres, data: &Path) -> anyhow::Result<()> {
-        let copy = self.folder.join("copy");
+    /// Makes the replica's data folder anew, as a copy of `primary`'s, which runs.
+    pub async fn copy_primary(&self, primary: &Postgres) -> anyhow::Result<()> {
+        let (data, copy) = (&self.replica_data(), self.folder.join("copy"));
         remove(&copy)?;
         remove(data)?;
         let mut args: Vec<OsString> = vec!["--pgdata".into(), copy.clone().into()];
@@ -297,7 +298,8 @@ impl Postgres {
         }
     }
 
-    async fn start_following(&self) -> anyhow::Result<()> {
+    /// Starts a standby and waits until it follows its primary.
+    pub async fn start_following(&self) -> anyhow::Result<()> {
         const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
         self.start().await?;
         let mut connection = PgConnection::connect(&self.url("postgres")).await?;

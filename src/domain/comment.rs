@@ -45,44 +45,43 @@ impl Domain {
         let id = CommentId::make(&self.clock, new.post.slot());
         let (author, post_author) = (viewer.user, seen.author.id());
         let mentions = &self.mentioned(&new.text).await;
-        self.store
-            .tx(new.post.slot(), |tx| async move {
-                if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
-                    return Ok(Created { id: CommentId::from_row(id), replayed: true });
-                }
-                let answered = match new.parent {
-                    Some(parent) => Some(
-                        comment::find(&tx, parent)
-                            .await?
-                            .filter(|parent| parent.post() == new.post)
-                            .ok_or(Error::NotFound("comment"))?,
-                    ),
-                    None => None,
-                };
-                let row = comment::Model {
-                    id: id.uuid(),
-                    post_id: new.post.uuid(),
-                    author_id: author.uuid(),
-                    parent_id: answered.as_ref().map(|parent| parent.parent_id.unwrap_or(parent.id)),
-                    text: new.text.clone(),
-                    mention_ids: mentions.iter().map(|user| user.uuid()).collect(),
-                    reply_count: 0,
-                    created_at: tx.clock().now(),
-                };
-                if !comment::insert(&tx, row).await? {
-                    return Err(Error::NotFound("post"));
-                }
-                tx.emit(&Event::CommentCreated {
-                    comment: id,
-                    post: new.post,
-                    post_author,
-                    author,
-                    parent_author: answered.map(|parent| parent.author()),
-                    mentions: mentions.clone(),
-                })?;
-                Ok(Created { id, replayed: false })
-            })
-            .await
+        self.write(viewer.user, new.post.slot(), |tx| async move {
+            if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
+                return Ok(Created { id: CommentId::from_row(id), replayed: true });
+            }
+            let answered = match new.parent {
+                Some(parent) => Some(
+                    comment::find(&tx, parent)
+                        .await?
+                        .filter(|parent| parent.post() == new.post)
+                        .ok_or(Error::NotFound("comment"))?,
+                ),
+                None => None,
+            };
+            let row = comment::Model {
+                id: id.uuid(),
+                post_id: new.post.uuid(),
+                author_id: author.uuid(),
+                parent_id: answered.as_ref().map(|parent| parent.parent_id.unwrap_or(parent.id)),
+                text: new.text.clone(),
+                mention_ids: mentions.iter().map(|user| user.uuid()).collect(),
+                reply_count: 0,
+                created_at: tx.clock().now(),
+            };
+            if !comment::insert(&tx, row).await? {
+                return Err(Error::NotFound("post"));
+            }
+            tx.emit(&Event::CommentCreated {
+                comment: id,
+                post: new.post,
+                post_author,
+                author,
+                parent_author: answered.map(|parent| parent.author()),
+                mentions: mentions.clone(),
+            })?;
+            Ok(Created { id, replayed: false })
+        })
+        .await
     }
 
     async fn check_may_comment(&self, viewer: &Viewer, seen: &VisiblePost) -> Result<()> {

@@ -70,24 +70,26 @@ impl Domain {
     }
 
     /// A page of the viewer's conversations, the one with the newest message first. Null stands for those
-    /// that can't be read now, and for threads of posts that the viewer may not see any more.
+    /// that can't be read now, whose error is told beside them, and for threads of posts that the viewer may
+    /// not see any more.
     pub async fn conversations(
         &self,
         viewer: &Viewer,
         page: &Page,
-    ) -> Result<Slice<(Place, Option<Arc<conversation::Model>>)>> {
+    ) -> Result<(Slice<(Place, Option<Arc<conversation::Model>>)>, Option<Error>)> {
         let read = async |connection| inbox::page(&connection, viewer.user, page).await;
         let entries = self.store.read(viewer.user.slot(), read).await?;
         let ids: Vec<ConversationId> = entries.iter().map(inbox::Model::conversation).collect();
-        let (found, _) = self.tables.conversations.load(&ids).await;
+        let (found, away) = self.tables.conversations.load(&ids).await;
         let posts: Vec<PostId> = found.values().filter_map(|conversation| conversation.post()).collect();
-        let (posts, _) = self.visible_posts(Some(viewer), &posts).await;
+        let (posts, no_posts) = self.visible_posts(Some(viewer), &posts).await;
+        let away = away.into_values().chain(no_posts.into_values()).next();
         let rows = entries.into_iter().map(|entry| {
             let found = found.get(&entry.conversation()).cloned();
             let place = Place::moment(entry.last_message_at, entry.conversation_id);
             (place, found.filter(|row| row.post().is_none_or(|post| posts.contains_key(&post))))
         });
-        Ok(Slice::cut(rows.collect(), page))
+        Ok((Slice::cut(rows.collect(), page), away))
     }
 
     /// In how many of the viewer's conversations there is something unread.

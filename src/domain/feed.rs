@@ -46,6 +46,8 @@ pub struct FeedPage {
     pub rebuilding: bool,
     /// Something could not be read, so posts may be missing.
     pub degraded: bool,
+    /// A shard of theirs that could not be read.
+    pub away: Option<Error>,
 }
 
 /// One change of a feed.
@@ -70,18 +72,19 @@ impl Domain {
         let size = page.size as usize;
         let mut before = page.after.map(|place| PostId::from_row(place.id));
         let mut found = Vec::with_capacity(size + 1);
-        let mut summary = None;
+        let (mut summary, mut away) = (None, None);
         for _ in 0..REFILLS {
             let wanted = size + 1 - found.len();
             let skeleton = self.skeleton(viewer.user, before, wanted).await?;
-            let (visible, failed) = self.visible_posts(Some(viewer), &skeleton.posts).await;
+            let (visible, unread) = self.visible_posts(Some(viewer), &skeleton.posts).await;
+            away = away.or_else(|| unread.into_values().next());
             let exhausted = skeleton.posts.len() < wanted;
             before = skeleton.posts.last().copied().or(before);
             found.extend(skeleton.posts.iter().filter_map(|id| {
                 let post = visible.get(id)?.clone();
                 Some((Place::id(id.uuid()), Some(post)))
             }));
-            let degraded = skeleton.degraded || failed.is_some();
+            let degraded = skeleton.degraded || away.is_some();
             let (built_at, rebuilding) = (skeleton.built_at, skeleton.rebuilding);
             summary.get_or_insert((built_at, rebuilding, false)).2 |= degraded;
             if exhausted || found.len() > size {
@@ -89,7 +92,7 @@ impl Domain {
             }
         }
         let (built_at, rebuilding, degraded) = summary.unwrap_or_default();
-        Ok(FeedPage { posts: Slice::cut(found, page), built_at, rebuilding, degraded })
+        Ok(FeedPage { posts: Slice::cut(found, page), built_at, rebuilding, degraded, away })
     }
 
     /// The ids of a page: from the cache; built first, where it has none; from the shards, where there is

@@ -33,14 +33,13 @@ impl Domain {
     }
 
     async fn set_follow(&self, user: UserId, follower: UserId, active: bool) -> Result<()> {
-        self.store
-            .tx(user.slot(), |tx| async move {
-                let changed = edge::set(&tx, Table::Followers, user.uuid(), follower.uuid(), active).await?;
-                let Some(version) = changed else { return Ok(()) };
-                user::count(&tx, user, Counter::Followers, if active { 1 } else { -1 }).await?;
-                tx.emit(&Event::UserFollowed { user, follower, active, version })
-            })
-            .await
+        self.write(follower, user.slot(), |tx| async move {
+            let changed = edge::set(&tx, Table::Followers, user.uuid(), follower.uuid(), active).await?;
+            let Some(version) = changed else { return Ok(()) };
+            user::count(&tx, user, Counter::Followers, if active { 1 } else { -1 }).await?;
+            tx.emit(&Event::UserFollowed { user, follower, active, version })
+        })
+        .await
     }
 
     /// Brings the follower's side to a version of the edge, and has the feed built anew with it.
@@ -51,49 +50,62 @@ impl Domain {
         active: bool,
         version: i64,
     ) -> Result<()> {
-        self.store
-            .tx(follower.slot(), |tx| async move {
-                let pair = (follower.uuid(), user.uuid());
-                match edge::mirror(&tx, Table::Following, pair, active, version).await? {
-                    0 => Ok(()),
-                    by => user::count(&tx, follower, Counter::Following, by).await,
-                }
-            })
-            .await?;
+        self.write(follower, follower.slot(), |tx| async move {
+            let pair = (follower.uuid(), user.uuid());
+            match edge::mirror(&tx, Table::Following, pair, active, version).await? {
+                0 => Ok(()),
+                by => user::count(&tx, follower, Counter::Following, by).await,
+            }
+        })
+        .await?;
         // Also where nothing changed: a delivery before this one may have stopped between the two.
         self.feeds.forget(follower).await
     }
 
     /// Who follows a user, the newest first.
-    pub async fn followers(&self, user: UserId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        self.list_edges(Table::Followers, user, page).await
+    pub async fn followers(
+        &self,
+        viewer: Option<&Viewer>,
+        user: UserId,
+        page: &Page,
+    ) -> Result<Slice<(Place, UserId)>> {
+        self.list_edges(viewer, Table::Followers, user, page).await
     }
 
     /// Whom a user follows, the newest first.
-    pub async fn following(&self, user: UserId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        self.list_edges(Table::Following, user, page).await
+    pub async fn following(
+        &self,
+        viewer: Option<&Viewer>,
+        user: UserId,
+        page: &Page,
+    ) -> Result<Slice<(Place, UserId)>> {
+        self.list_edges(viewer, Table::Following, user, page).await
     }
 
-    async fn list_edges(&self, table: Table, user: UserId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        let edges = list_page(self, table, user.slot(), user.uuid(), page).await?;
+    async fn list_edges(
+        &self,
+        viewer: Option<&Viewer>,
+        table: Table,
+        user: UserId,
+        page: &Page,
+    ) -> Result<Slice<(Place, UserId)>> {
+        let edges = list_page(self, viewer, table, (user.slot(), user.uuid()), page).await?;
         Ok(edges.map(|(place, id)| (place, UserId::from_row(id))))
     }
 }
 
-/// A page of edges with their places.
+/// A page of edges with their places; it may be a little old.
 pub(super) async fn list_page(
     domain: &Domain,
+    viewer: Option<&Viewer>,
     table: Table,
-    slot: super::id::Slot,
-    owner: uuid::Uuid,
+    (slot, owner): (super::id::Slot, uuid::Uuid),
     page: &Page,
 ) -> Result<Slice<(Place, uuid::Uuid)>> {
     let before = page.after.map(|place| Ok::<_, Error>((place.time()?, place.id))).transpose()?;
     let limit = u64::from(page.size) + 1;
-    let edges = domain
-        .store
-        .read(slot, async |connection| edge::list(&connection, table, owner, before, limit).await)
-        .await?;
+    let read = |connection| async move { edge::list(&connection, table, owner, before, limit).await };
+    let edges = domain.read_lagging(viewer.map(|viewer| viewer.user), slot, read).await?;
     let items = edges.into_iter().map(|edge| (Place::moment(edge.changed_at, edge.other), edge.other));
     Ok(Slice::cut(items.collect(), page))
 }

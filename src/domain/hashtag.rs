@@ -29,7 +29,8 @@ impl Tag {
         &self.0
     }
 
-    fn slot(&self) -> Slot {
+    /// Where its posts are listed.
+    pub fn slot(&self) -> Slot {
         Slot::of_bytes(format!("#{}", self.0).as_bytes())
     }
 }
@@ -68,17 +69,20 @@ impl Domain {
     /// How many posts have the tag.
     pub async fn hashtag_posts(&self, tag: &Tag) -> Result<i32> {
         let slot = tag.slot();
-        self.store.read(slot, async |connection| hashtag::count(&connection, slot, tag.name()).await).await
+        let read = |connection| async move { hashtag::count(&connection, slot, tag.name()).await };
+        self.read_lagging(None, slot, read).await
     }
 
-    /// A page of the posts that have the tag, the newest first.
+    /// A page of the posts that have the tag, the newest first. Nobody reads an own write here: a tag is
+    /// filled by a consumer.
     pub async fn posts_with(&self, tag: &Tag, page: &Page) -> Result<Slice<(Place, PostId)>> {
         let slot = tag.slot();
         let before = page.after.map(|place| place.id);
-        let read = self.store.read(slot, async |connection| {
+        let read = |connection| async move {
             hashtag::posts(&connection, (slot, tag.name()), before, page.limit()).await
-        });
-        let posts = read.await?.into_iter().map(|post| (Place::id(post.uuid()), post));
+        };
+        let posts =
+            self.read_lagging(None, slot, read).await?.into_iter().map(|post| (Place::id(post.uuid()), post));
         Ok(Slice::cut(posts.collect(), page))
     }
 }

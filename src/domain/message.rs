@@ -118,17 +118,16 @@ impl Domain {
         self.use_media(viewer, room, &message.media).await?;
         let sender = viewer.user;
         let id = MessageId::make(&self.clock, room.slot());
-        self.store
-            .tx(room.slot(), |tx| async move {
-                // First, so that of the same request sent twice at once one waits here for the other.
-                if let Record::Replayed(id) = idempotency::take(&tx, sender, request, id.uuid()).await? {
-                    return Ok(Created { id: MessageId::from_row(id), replayed: true });
-                }
-                let conversation = room.enter(&tx, sender).await?;
-                write(&tx, conversation, id, sender, request, message).await?;
-                Ok(Created { id, replayed: false })
-            })
-            .await
+        self.write(sender, room.slot(), |tx| async move {
+            // First, so that of the same request sent twice at once one waits here for the other.
+            if let Record::Replayed(id) = idempotency::take(&tx, sender, request, id.uuid()).await? {
+                return Ok(Created { id: MessageId::from_row(id), replayed: true });
+            }
+            let conversation = room.enter(&tx, sender).await?;
+            write(&tx, conversation, id, sender, request, message).await?;
+            Ok(Created { id, replayed: false })
+        })
+        .await
     }
 
     /// Where the viewer's message goes, if the viewer may write there.
@@ -163,15 +162,14 @@ impl Domain {
         }
         let sender = viewer.user;
         let conversation =
-            self.store.tx(room.slot(), |tx| async move { room.enter(&tx, sender).await }).await?;
-        self.store
-            .tx(sender.slot(), |tx| async move {
-                if media::use_all(&tx, sender, media, conversation.uuid()).await? {
-                    return Ok(());
-                }
-                Err(why_unusable(&tx, sender, media, "input.mediaIds").await?)
-            })
-            .await
+            self.write(sender, room.slot(), |tx| async move { room.enter(&tx, sender).await }).await?;
+        self.write(sender, sender.slot(), |tx| async move {
+            if media::use_all(&tx, sender, media, conversation.uuid()).await? {
+                return Ok(());
+            }
+            Err(why_unusable(&tx, sender, media, "input.mediaIds").await?)
+        })
+        .await
     }
 }
 

@@ -208,7 +208,7 @@ impl Domain {
         let user = viewer.user;
         self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
         let mark = |tx| async move { notification::mark_read(&tx, user, id).await };
-        let left = self.store.tx(user.slot(), mark).await?;
+        let left = self.write(user, user.slot(), mark).await?;
         let row = self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
         Ok((row, left))
     }
@@ -224,7 +224,7 @@ impl Domain {
         let up_to = up_to.map(place).transpose()?;
         let user = viewer.user;
         let mark = |tx| async move { notification::mark_all_read(&tx, user, up_to).await };
-        self.store.tx(user.slot(), mark).await
+        self.write(user, user.slot(), mark).await
     }
 }
 

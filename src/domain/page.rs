@@ -29,6 +29,7 @@ pub enum List {
     Messages = 11,
     Members = 12,
     Sessions = 13,
+    Users = 14,
 }
 
 /// A row's place in its list: a number or a moment, and the id that tells rows of one moment apart.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::account::Viewer;
 use super::id::{CommentId, PostId, UserId};
 use super::{Domain, Error, Result};
-use crate::store::{comment, post, user};
+use crate::store::{Loaded, comment, post, user};
 
 /// Who may comment on a post. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -48,19 +48,16 @@ pub struct VisiblePost {
     pub author: Arc<user::Model>,
 }
 
-/// What was found and may be seen, and the error of the shards that could not be asked.
-pub type Visible<K, V> = (HashMap<K, V>, Option<Error>);
-
 impl Domain {
     /// Those of these users that the viewer may see.
     pub async fn visible_users(
         &self,
         viewer: Option<&Viewer>,
         ids: &[UserId],
-    ) -> Visible<UserId, Arc<user::Model>> {
-        let (mut users, failed) = self.tables.users.load(ids).await;
+    ) -> Loaded<UserId, Arc<user::Model>> {
+        let (mut users, away) = self.tables.users.load(ids).await;
         users.retain(|_, user| sees_user(viewer, user));
-        (users, failed)
+        (users, away)
     }
 
     /// Those of these posts that the viewer may see.
@@ -68,17 +65,23 @@ impl Domain {
         &self,
         viewer: Option<&Viewer>,
         ids: &[PostId],
-    ) -> Visible<PostId, VisiblePost> {
-        let (posts, failed) = self.tables.posts.load(ids).await;
+    ) -> Loaded<PostId, VisiblePost> {
+        let (posts, mut away) = self.tables.posts.load(ids).await;
         let mut authors: Vec<UserId> = posts.values().map(|post| post.author()).collect();
         authors.sort_unstable();
         authors.dedup();
         let (authors, no_authors) = self.tables.users.load(&authors).await;
-        let visible = posts.into_iter().filter_map(|(id, post)| {
-            let author = authors.get(&post.author())?.clone();
-            sees_post(viewer, &post, &author).then_some((id, VisiblePost { post, author }))
-        });
-        (visible.collect(), failed.or(no_authors))
+        let mut visible = HashMap::with_capacity(posts.len());
+        for (id, post) in posts {
+            if let Some(author) = authors.get(&post.author()).cloned() {
+                if sees_post(viewer, &post, &author) {
+                    visible.insert(id, VisiblePost { post, author });
+                }
+            } else if let Some(error) = no_authors.get(&post.author()) {
+                away.insert(id, error.clone());
+            }
+        }
+        (visible, away)
     }
 
     /// Those of these comments that the viewer may see: those on posts that the viewer may see.
@@ -86,14 +89,19 @@ impl Domain {
         &self,
         viewer: Option<&Viewer>,
         ids: &[CommentId],
-    ) -> Visible<CommentId, Arc<comment::Model>> {
-        let (mut comments, failed) = self.tables.comments.load(ids).await;
+    ) -> Loaded<CommentId, Arc<comment::Model>> {
+        let (mut comments, mut away) = self.tables.comments.load(ids).await;
         let mut posts: Vec<PostId> = comments.values().map(|comment| comment.post()).collect();
         posts.sort_unstable();
         posts.dedup();
         let (posts, no_posts) = self.visible_posts(viewer, &posts).await;
-        comments.retain(|_, comment| posts.contains_key(&comment.post()));
-        (comments, failed.or(no_posts))
+        comments.retain(|id, comment| {
+            if let Some(error) = no_posts.get(&comment.post()) {
+                away.insert(*id, error.clone());
+            }
+            posts.contains_key(&comment.post())
+        });
+        (comments, away)
     }
 
     /// The user, if the viewer may see it.
@@ -104,11 +112,7 @@ impl Domain {
 
     /// The post and its author, if the viewer may see it.
     pub async fn require_post(&self, viewer: Option<&Viewer>, id: PostId) -> Result<VisiblePost> {
-        let (mut posts, failed) = self.visible_posts(viewer, &[id]).await;
-        match (posts.remove(&id), failed) {
-            (Some(post), _) => Ok(post),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::NotFound("post")),
-        }
+        let (mut posts, mut away) = self.visible_posts(viewer, &[id]).await;
+        posts.remove(&id).ok_or_else(|| away.remove(&id).unwrap_or(Error::NotFound("post")))
     }
 }

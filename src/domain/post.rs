@@ -86,25 +86,24 @@ impl Domain {
         let caption = new.caption.as_deref().unwrap_or_default();
         let hashtags = &text::hashtags(caption);
         let mentions = &self.mentioned(caption).await;
-        self.store
-            .tx(author.slot(), |tx| async move {
-                if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
-                    return Ok(Created { id: PostId::from_row(id), replayed: true });
-                }
-                if !media::use_all(&tx, author, &new.media, id.uuid()).await? {
-                    return Err(why_unusable(&tx, author, &new.media, "input.mediaIds").await?);
-                }
-                post::insert(&tx, row(id, author, new, hashtags, mentions, tx.clock().now())).await?;
-                user::count(&tx, author, Counter::Posts, 1).await?;
-                tx.emit(&Event::PostCreated {
-                    post: id,
-                    author,
-                    hashtags: hashtags.clone(),
-                    mentions: mentions.clone(),
-                })?;
-                Ok(Created { id, replayed: false })
-            })
-            .await
+        self.write(author, author.slot(), |tx| async move {
+            if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
+                return Ok(Created { id: PostId::from_row(id), replayed: true });
+            }
+            if !media::use_all(&tx, author, &new.media, id.uuid()).await? {
+                return Err(why_unusable(&tx, author, &new.media, "input.mediaIds").await?);
+            }
+            post::insert(&tx, row(id, author, new, hashtags, mentions, tx.clock().now())).await?;
+            user::count(&tx, author, Counter::Posts, 1).await?;
+            tx.emit(&Event::PostCreated {
+                post: id,
+                author,
+                hashtags: hashtags.clone(),
+                mentions: mentions.clone(),
+            })?;
+            Ok(Created { id, replayed: false })
+        })
+        .await
     }
 
     /// Changes a post of the viewer's.
@@ -114,58 +113,56 @@ impl Domain {
             Patch::Set(caption) => self.mentioned(caption).await,
             Patch::Keep | Patch::Clear => Vec::new(),
         };
-        self.store
-            .tx(id.slot(), |tx| async move {
-                let mut post = post::lock(&tx, id).await?.ok_or(Error::NotFound("post"))?;
-                let (old_tags, old_mentions) = (post.hashtags.clone(), post.mention_ids.clone());
-                if change.caption != Patch::Keep {
-                    change.caption.apply(&mut post.caption);
-                    post.hashtags = text::hashtags(post.caption.as_deref().unwrap_or_default());
-                    post.mention_ids = mentions.iter().map(|user| user.uuid()).collect();
-                }
-                change.location.apply(&mut post.location);
-                if let Some(policy) = change.comment_policy {
-                    post.comment_policy = policy as i16;
-                }
-                post.likes_disabled = change.likes_disabled.unwrap_or(post.likes_disabled);
-                post.sensitive = change.sensitive.unwrap_or(post.sensitive);
-                // Later than the edit before, whatever this process's clock says: it is the event's version.
-                let earliest = post.edited_at.unwrap_or(post.created_at) + Duration::milliseconds(1);
-                let edited_at = tx.clock().now().max(earliest);
-                post.edited_at = Some(edited_at);
-                post::update(&tx, &post).await?;
-                tx.emit(&Event::PostUpdated {
-                    post: id,
-                    author: viewer.user,
-                    version: super::clock::to_millis(edited_at),
-                    hashtags_removed: without(&old_tags, &post.hashtags),
-                    hashtags_added: without(&post.hashtags, &old_tags),
-                    mentions_added: without(&post.mention_ids, &old_mentions)
-                        .into_iter()
-                        .map(UserId::from_row)
-                        .collect(),
-                })
+        self.write(viewer.user, id.slot(), |tx| async move {
+            let mut post = post::lock(&tx, id).await?.ok_or(Error::NotFound("post"))?;
+            let (old_tags, old_mentions) = (post.hashtags.clone(), post.mention_ids.clone());
+            if change.caption != Patch::Keep {
+                change.caption.apply(&mut post.caption);
+                post.hashtags = text::hashtags(post.caption.as_deref().unwrap_or_default());
+                post.mention_ids = mentions.iter().map(|user| user.uuid()).collect();
+            }
+            change.location.apply(&mut post.location);
+            if let Some(policy) = change.comment_policy {
+                post.comment_policy = policy as i16;
+            }
+            post.likes_disabled = change.likes_disabled.unwrap_or(post.likes_disabled);
+            post.sensitive = change.sensitive.unwrap_or(post.sensitive);
+            // Later than the edit before, whatever this process's clock says: it is the event's version.
+            let earliest = post.edited_at.unwrap_or(post.created_at) + Duration::milliseconds(1);
+            let edited_at = tx.clock().now().max(earliest);
+            post.edited_at = Some(edited_at);
+            post::update(&tx, &post).await?;
+            tx.emit(&Event::PostUpdated {
+                post: id,
+                author: viewer.user,
+                version: super::clock::to_millis(edited_at),
+                hashtags_removed: without(&old_tags, &post.hashtags),
+                hashtags_added: without(&post.hashtags, &old_tags),
+                mentions_added: without(&post.mention_ids, &old_mentions)
+                    .into_iter()
+                    .map(UserId::from_row)
+                    .collect(),
             })
-            .await
+        })
+        .await
     }
 
     /// Deletes a post of the viewer's: at once for everybody, its rows a little later.
     pub async fn delete_post(&self, viewer: &Viewer, id: PostId) -> Result<()> {
         self.require_own_post(viewer, id).await?;
-        self.store
-            .tx(id.slot(), |tx| async move {
-                let post = post::lock(&tx, id).await?.ok_or(Error::NotFound("post"))?;
-                post::mark_deleted(&tx, id, tx.clock().now()).await?;
-                media::release(&tx, id.uuid(), &post.media_ids).await?;
-                user::count(&tx, post.author(), Counter::Posts, -1).await?;
-                tx.emit(&Event::PostDeleted {
-                    post: id,
-                    author: post.author(),
-                    version: tx.clock().unix_millis(),
-                    hashtags: post.hashtags,
-                })
+        self.write(viewer.user, id.slot(), |tx| async move {
+            let post = post::lock(&tx, id).await?.ok_or(Error::NotFound("post"))?;
+            post::mark_deleted(&tx, id, tx.clock().now()).await?;
+            media::release(&tx, id.uuid(), &post.media_ids).await?;
+            user::count(&tx, post.author(), Counter::Posts, -1).await?;
+            tx.emit(&Event::PostDeleted {
+                post: id,
+                author: post.author(),
+                version: tx.clock().unix_millis(),
+                hashtags: post.hashtags,
             })
-            .await
+        })
+        .await
     }
 
     /// Removes what is left of a deleted post.
@@ -180,25 +177,23 @@ impl Domain {
             return Err(Error::Forbidden("The author has turned likes off."));
         }
         let (user, author) = (viewer.user, seen.author.id());
-        self.store
-            .tx(id.slot(), |tx| async move {
-                let changed = edge::set(&tx, Table::Likes, id.uuid(), user.uuid(), active).await?;
-                let Some(version) = changed else { return Ok(()) };
-                if !edge::count_likes(&tx, id, if active { 1 } else { -1 }).await? {
-                    return Err(Error::NotFound("post"));
-                }
-                tx.emit(&Event::PostLiked { post: id, author, user, active, version })
-            })
-            .await
+        self.write(user, id.slot(), |tx| async move {
+            let changed = edge::set(&tx, Table::Likes, id.uuid(), user.uuid(), active).await?;
+            let Some(version) = changed else { return Ok(()) };
+            if !edge::count_likes(&tx, id, if active { 1 } else { -1 }).await? {
+                return Err(Error::NotFound("post"));
+            }
+            tx.emit(&Event::PostLiked { post: id, author, user, active, version })
+        })
+        .await
     }
 
     /// Brings the liker's side to a version of the like.
     pub async fn mirror_like(&self, post: PostId, user: UserId, active: bool, version: i64) -> Result<()> {
-        self.store
-            .tx(user.slot(), |tx| async move {
-                edge::mirror(&tx, Table::Liked, (user.uuid(), post.uuid()), active, version).await.map(|_| ())
-            })
-            .await
+        self.write(user, user.slot(), |tx| async move {
+            edge::mirror(&tx, Table::Liked, (user.uuid(), post.uuid()), active, version).await.map(|_| ())
+        })
+        .await
     }
 
     /// A user's posts, the newest first.
@@ -223,8 +218,14 @@ impl Domain {
     }
 
     /// Who likes a post, the newest first.
-    pub async fn likers(&self, post: PostId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        let edges = super::follow::list_page(self, Table::Likes, post.slot(), post.uuid(), page).await?;
+    pub async fn likers(
+        &self,
+        viewer: Option<&Viewer>,
+        post: PostId,
+        page: &Page,
+    ) -> Result<Slice<(Place, UserId)>> {
+        let owner = (post.slot(), post.uuid());
+        let edges = super::follow::list_page(self, viewer, Table::Likes, owner, page).await?;
         Ok(edges.map(|(place, id)| (place, UserId::from_row(id))))
     }
 

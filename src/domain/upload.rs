@@ -77,9 +77,10 @@ impl Domain {
             PUT_TTL,
         );
         let inserted = &row;
-        self.store
-            .tx(viewer.user.slot(), |tx| async move { media::insert(&tx, inserted.clone()).await })
-            .await?;
+        self.write(viewer.user, viewer.user.slot(), |tx| async move {
+            media::insert(&tx, inserted.clone()).await
+        })
+        .await?;
         Ok((row, put))
     }
 
@@ -116,7 +117,12 @@ impl Domain {
             return Err(Error::MediaRejected("it is empty".into()));
         }
         let row = &self.row_for(viewer.user, &new);
-        self.store.tx(viewer.user.slot(), |tx| async move { media::insert(&tx, row.clone()).await }).await?;
+        self.write(
+            viewer.user,
+            viewer.user.slot(),
+            |tx| async move { media::insert(&tx, row.clone()).await },
+        )
+        .await?;
         self.blob.put(&original_key(row.id()), new.image_type.as_mime(), file).await?;
         self.submit(row.id()).await?;
         Ok(row.id())

@@ -1,9 +1,8 @@
 //! What a resolver has at hand.
 
 use async_graphql::Context;
-use async_graphql::dataloader::DataLoader;
 
-use super::loader::Reader;
+use super::loader::Loads;
 use super::request::RequestMeta;
 use crate::domain::account::Viewer;
 use crate::domain::{Domain, Error, Result};
@@ -15,12 +14,12 @@ pub struct RequestContext {
     pub hub: Hub,
     pub viewer: Option<Viewer>,
     pub meta: RequestMeta,
-    pub loader: DataLoader<Reader>,
+    pub loader: Loads,
 }
 
 impl RequestContext {
     pub fn new(domain: Domain, hub: Hub, viewer: Option<Viewer>, meta: RequestMeta) -> Self {
-        let loader = Reader::for_request(domain.clone(), viewer.clone());
+        let loader = Loads::for_request(domain.clone(), viewer.clone());
         Self { domain, hub, viewer, meta, loader }
     }
 }
@@ -37,7 +36,7 @@ pub trait ContextExt {
         &self.request().hub
     }
 
-    fn loader(&self) -> &DataLoader<Reader> {
+    fn loader(&self) -> &Loads {
         &self.request().loader
     }
 

@@ -7,6 +7,7 @@ use async_graphql::{
 };
 
 use super::context::ContextExt;
+use super::error::tell_beside;
 use super::media::{self, Media};
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, Extra, forward};
@@ -346,7 +347,8 @@ pub async fn of_viewer(
     after: Option<&Cursor>,
 ) -> Result<ConversationConnection, Error> {
     let page = forward(List::Conversations, first, after)?;
-    let slice = ctx.domain().conversations(ctx.require_viewer()?, &page).await?;
+    let (slice, away) = ctx.domain().conversations(ctx.require_viewer()?, &page).await?;
+    tell_beside(ctx, away);
     let slice = slice.map(|(place, row)| (place, row.map(|row| Conversation { row })));
     Ok(Connection::with(List::Conversations, slice, Inbox))
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ErrorExtensionValues, Pos, ServerError, Value};
+use async_graphql::{Context, ErrorExtensionValues, Pos, ServerError, Value};
 
 use crate::domain::{Code, Error};
 use crate::telemetry::RequestId;
@@ -63,6 +63,13 @@ impl From<Error> for Refusal {
         shown.source = Some(Arc::new(error));
         Self { code, errors: vec![shown] }
     }
+}
+
+/// Tells an error of the field beside its answer, which lacks something.
+pub fn tell_beside(ctx: &Context<'_>, error: Option<Error>) {
+    let Some(error) = error else { return };
+    let error = async_graphql::Error::from(error).into_server_error(ctx.item.pos);
+    ctx.add_error(ctx.set_error_path(error));
 }
 
 /// Gives each error its code, masks what is unknown, and logs what is ours. Returns the first code.

@@ -43,7 +43,7 @@ pub async fn followers(
     after: Option<&Cursor>,
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Followers, first, after)?;
-    let users = ctx.domain().followers(user, &page).await?;
+    let users = ctx.domain().followers(ctx.viewer(), user, &page).await?;
     user::connection(ctx, List::Followers, users).await
 }
 
@@ -55,7 +55,7 @@ pub async fn following(
     after: Option<&Cursor>,
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Following, first, after)?;
-    let users = ctx.domain().following(user, &page).await?;
+    let users = ctx.domain().following(ctx.viewer(), user, &page).await?;
     user::connection(ctx, List::Following, users).await
 }
 

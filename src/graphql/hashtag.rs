@@ -43,7 +43,7 @@ impl Hashtag {
         nullable(async {
             let page = forward(List::PostsOfHashtag, first, after.as_ref())?;
             let posts = ctx.domain().posts_with(&self.tag, &page).await?;
-            let rows = load_listed(ctx.loader(), posts.items.iter().map(|(_, id)| *id)).await?;
+            let rows = load_listed(ctx, posts.items.iter().map(|(_, id)| *id)).await?;
             let posts = posts.map(|(place, id)| (place, rows.get(&id).cloned().map(Post::from)));
             Ok(Some(Connection::new(List::PostsOfHashtag, posts)))
         })

@@ -8,20 +8,22 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
+use super::context::ContextExt;
+use super::error::tell_beside;
 use crate::domain::account::Viewer;
 use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::domain::policy::VisiblePost;
 use crate::domain::{Domain, Error};
-use crate::store::coalesce::Batch;
 use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
 use crate::store::message::{self, LastMessage};
 use crate::store::notification::{self, ActorsOf, UnreadOf};
-use crate::store::{Rows, comment, media, user};
+use crate::store::{Loaded, comment, media, user};
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
 /// ready add their keys; a clock's delay would cost a fifth of the throughput instead.
@@ -40,81 +42,103 @@ impl Timer for Yield {
     }
 }
 
+/// The loaders of one request. A shard that can't be read fails its own keys and no others.
+pub struct Loads(DataLoader<Reader>);
+
 /// Reads rows by key for one request.
 pub struct Reader {
     domain: Domain,
     viewer: Option<Viewer>,
 }
 
-impl Reader {
-    /// The loader of one request.
-    pub fn for_request(domain: Domain, viewer: Option<Viewer>) -> DataLoader<Self> {
-        DataLoader::new(Self { domain, viewer }, TokioSpawner::current(), Yield)
+impl Loads {
+    /// The loaders of one request.
+    pub fn for_request(domain: Domain, viewer: Option<Viewer>) -> Self {
+        Self(DataLoader::new(Reader { domain, viewer }, TokioSpawner::current(), Yield))
+    }
+
+    /// The row, if there is one; an error where its shard can't be read.
+    pub async fn load_one<K, V>(&self, key: K) -> Result<Option<V>, Error>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        Reader: Loader<K, Value = Result<V, Error>, Error = Error>,
+    {
+        self.0.load_one(key).await?.transpose()
+    }
+
+    /// The rows that there are; an error where a shard can't be read.
+    pub async fn load_many<K, V>(&self, keys: impl IntoIterator<Item = K>) -> Result<HashMap<K, V>, Error>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        Reader: Loader<K, Value = Result<V, Error>, Error = Error>,
+    {
+        self.0.load_many(keys).await?.into_iter().map(|(key, row)| Ok((key, row?))).collect()
     }
 }
 
-/// A shard that can't be read must not take the other shards' rows with it: its keys are missing where
-/// something was found.
-fn found<K: Eq + Hash, V>((found, failed): (HashMap<K, V>, Option<Error>)) -> Result<HashMap<K, V>, Error> {
-    match failed {
-        Some(error) if found.is_empty() => Err(error),
-        _ => Ok(found),
-    }
-}
-
-/// The rows of a list, whose places are null where a shard can't be read: also where that is all of them.
-pub async fn load_listed<K>(
-    loader: &DataLoader<Reader>,
+/// The rows of a list, whose places are null where a shard can't be read; the error is told beside them.
+pub async fn load_listed<K, V>(
+    ctx: &Context<'_>,
     keys: impl Iterator<Item = K>,
-) -> Result<HashMap<K, <Reader as Loader<K>>::Value>, Error>
+) -> Result<HashMap<K, V>, Error>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    Reader: Loader<K, Error = Error>,
+    V: Clone + Send + Sync + 'static,
+    Reader: Loader<K, Value = Result<V, Error>, Error = Error>,
 {
-    match loader.load_many(keys).await {
-        Err(Error::ShardUnavailable) => Ok(HashMap::new()),
-        read => read,
+    let mut away = None;
+    let mut rows = HashMap::new();
+    for (key, row) in ctx.loader().0.load_many(keys).await? {
+        match row {
+            Ok(row) => _ = rows.insert(key, row),
+            Err(error) => away = Some(error),
+        }
     }
+    tell_beside(ctx, away);
+    Ok(rows)
 }
 
-async fn rows<B: Batch>(rows: &Rows<B>, keys: &[B::Key]) -> Result<HashMap<B::Key, Arc<B::Row>>, Error> {
-    found(rows.load(keys).await)
+fn found<K: Eq + Hash, V>((found, away): Loaded<K, V>) -> HashMap<K, Result<V, Error>> {
+    let found = found.into_iter().map(|(key, row)| (key, Ok(row)));
+    found.chain(away.into_iter().map(|(key, error)| (key, Err(error)))).collect()
 }
 
 impl Loader<UserId> for Reader {
-    type Value = Arc<user::Model>;
+    type Value = Result<Arc<user::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, Self::Value>, Error> {
-        found(self.domain.visible_users(self.viewer.as_ref(), keys).await)
+        Ok(found(self.domain.visible_users(self.viewer.as_ref(), keys).await))
     }
 }
 
 impl Loader<PostId> for Reader {
-    type Value = VisiblePost;
+    type Value = Result<VisiblePost, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[PostId]) -> Result<HashMap<PostId, Self::Value>, Error> {
-        found(self.domain.visible_posts(self.viewer.as_ref(), keys).await)
+        Ok(found(self.domain.visible_posts(self.viewer.as_ref(), keys).await))
     }
 }
 
 impl Loader<CommentId> for Reader {
-    type Value = Arc<comment::Model>;
+    type Value = Result<Arc<comment::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[CommentId]) -> Result<HashMap<CommentId, Self::Value>, Error> {
-        found(self.domain.visible_comments(self.viewer.as_ref(), keys).await)
+        Ok(found(self.domain.visible_comments(self.viewer.as_ref(), keys).await))
     }
 }
 
 /// Media has no policy of its own: what shows it was loaded under one.
 impl Loader<MediaId> for Reader {
-    type Value = Arc<media::Model>;
+    type Value = Result<Arc<media::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[MediaId]) -> Result<HashMap<MediaId, Self::Value>, Error> {
-        rows(&self.domain.tables.media, keys).await
+        Ok(found(self.domain.tables.media.load(keys).await))
     }
 }
 
@@ -123,13 +147,14 @@ impl Loader<MediaId> for Reader {
 pub struct IsFollower(pub UserId, pub UserId);
 
 impl Loader<IsFollower> for Reader {
-    type Value = ();
+    type Value = Result<(), Error>;
     type Error = Error;
 
-    async fn load(&self, keys: &[IsFollower]) -> Result<HashMap<IsFollower, ()>, Error> {
+    async fn load(&self, keys: &[IsFollower]) -> Result<HashMap<IsFollower, Self::Value>, Error> {
         let keys: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let edges = rows(&self.domain.tables.is_follower, &keys).await?;
-        Ok(edges.into_keys().map(|(user, follower)| (IsFollower(user, follower), ())).collect())
+        let edges = found(self.domain.tables.is_follower.load(&keys).await);
+        let key = |(user, follower)| IsFollower(user, follower);
+        Ok(edges.into_iter().map(|(edge, row)| (key(edge), row.map(|_| ()))).collect())
     }
 }
 
@@ -138,87 +163,88 @@ impl Loader<IsFollower> for Reader {
 pub struct IsLiked(pub PostId, pub UserId);
 
 impl Loader<IsLiked> for Reader {
-    type Value = ();
+    type Value = Result<(), Error>;
     type Error = Error;
 
-    async fn load(&self, keys: &[IsLiked]) -> Result<HashMap<IsLiked, ()>, Error> {
+    async fn load(&self, keys: &[IsLiked]) -> Result<HashMap<IsLiked, Self::Value>, Error> {
         let keys: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let edges = rows(&self.domain.tables.is_liked, &keys).await?;
-        Ok(edges.into_keys().map(|(post, user)| (IsLiked(post, user), ())).collect())
+        let edges = found(self.domain.tables.is_liked.load(&keys).await);
+        let key = |(post, user)| IsLiked(post, user);
+        Ok(edges.into_iter().map(|(edge, row)| (key(edge), row.map(|_| ()))).collect())
     }
 }
 
 impl Loader<ConversationId> for Reader {
-    type Value = Arc<conversation::Model>;
+    type Value = Result<Arc<conversation::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[ConversationId]) -> Result<HashMap<ConversationId, Self::Value>, Error> {
-        rows(&self.domain.tables.conversations, keys).await
+        Ok(found(self.domain.tables.conversations.load(keys).await))
     }
 }
 
 impl Loader<FirstMembers> for Reader {
-    type Value = Arc<Vec<conversation::Member>>;
+    type Value = Result<Arc<Vec<conversation::Member>>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[FirstMembers]) -> Result<HashMap<FirstMembers, Self::Value>, Error> {
-        rows(&self.domain.tables.first_members, keys).await
+        Ok(found(self.domain.tables.first_members.load(keys).await))
     }
 }
 
 impl Loader<MessageId> for Reader {
-    type Value = Arc<message::Model>;
+    type Value = Result<Arc<message::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Self::Value>, Error> {
-        rows(&self.domain.tables.messages, keys).await
+        Ok(found(self.domain.tables.messages.load(keys).await))
     }
 }
 
 impl Loader<LastMessage> for Reader {
-    type Value = Arc<message::Model>;
+    type Value = Result<Arc<message::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[LastMessage]) -> Result<HashMap<LastMessage, Self::Value>, Error> {
-        rows(&self.domain.tables.last_messages, keys).await
+        Ok(found(self.domain.tables.last_messages.load(keys).await))
     }
 }
 
 impl Loader<Entry> for Reader {
-    type Value = Arc<inbox::Model>;
+    type Value = Result<Arc<inbox::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[Entry]) -> Result<HashMap<Entry, Self::Value>, Error> {
-        rows(&self.domain.tables.inbox, keys).await
+        Ok(found(self.domain.tables.inbox.load(keys).await))
     }
 }
 
 impl Loader<NotificationId> for Reader {
-    type Value = Arc<notification::Model>;
+    type Value = Result<Arc<notification::Model>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[NotificationId]) -> Result<HashMap<NotificationId, Self::Value>, Error> {
         let viewer = self.viewer.as_ref().map(|viewer| viewer.user);
-        let mut found = rows(&self.domain.tables.notifications, keys).await?;
-        found.retain(|_, row| Some(row.receiver()) == viewer);
-        Ok(found)
+        let (mut rows, away) = self.domain.tables.notifications.load(keys).await;
+        rows.retain(|_, row| Some(row.receiver()) == viewer);
+        Ok(found((rows, away)))
     }
 }
 
 impl Loader<ActorsOf> for Reader {
-    type Value = Arc<Vec<UserId>>;
+    type Value = Result<Arc<Vec<UserId>>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[ActorsOf]) -> Result<HashMap<ActorsOf, Self::Value>, Error> {
-        rows(&self.domain.tables.notification_actors, keys).await
+        Ok(found(self.domain.tables.notification_actors.load(keys).await))
     }
 }
 
 impl Loader<UnreadOf> for Reader {
-    type Value = Arc<i32>;
+    type Value = Result<Arc<i32>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[UnreadOf]) -> Result<HashMap<UnreadOf, Self::Value>, Error> {
-        rows(&self.domain.tables.unread_counts, keys).await
+        Ok(found(self.domain.tables.unread_counts.load(keys).await))
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::comment::{self, Comment};
 use super::context::ContextExt;
 use super::conversation::{self, Conversation, Message};
+use super::error::tell_beside;
 use super::media::Media;
 use super::notification::{self, Notification};
 use super::nullable::{Nullable, nullable};
@@ -47,9 +48,19 @@ impl NodeQuery {
                 return Err(Error::invalid("ids", format!("has more than {MAX_PAGE} ids")));
             }
             let ids: Vec<Uuid> = ids.iter().map(|id| parse("ids", id)).collect::<Result<_, Error>>()?;
-            let nodes = join_all(ids.into_iter().map(|id| load(ctx, id))).await;
-            let unread = |node| if matches!(node, Err(Error::ShardUnavailable)) { Ok(None) } else { node };
-            Ok(Some(nodes.into_iter().map(unread).collect::<Result<_, Error>>()?))
+            let mut away = None;
+            let mut nodes = Vec::with_capacity(ids.len());
+            for node in join_all(ids.into_iter().map(|id| load(ctx, id))).await {
+                nodes.push(match node {
+                    Err(error @ Error::ShardUnavailable) => {
+                        away = Some(error);
+                        None
+                    }
+                    node => node?,
+                });
+            }
+            tell_beside(ctx, away);
+            Ok(Some(nodes))
         })
         .await
     }

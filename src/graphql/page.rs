@@ -68,6 +68,11 @@ impl<T: OutputType> Connection<T> {
     pub fn new(list: List, slice: Slice<(Place, Option<T>)>) -> Self {
         Self::with(list, slice, EmptyFields)
     }
+
+    /// Makes a page of rows whose cursors are written already.
+    pub fn of_cursors(slice: Slice<(Cursor, Option<T>)>) -> Self {
+        Self::build(slice, EmptyFields)
+    }
 }
 
 impl<T: OutputType> Connection<T> {
@@ -82,12 +87,13 @@ impl<T: OutputType> Connection<T> {
 impl<T: OutputType, E: Extra> Connection<T, E> {
     /// Makes a page of rows with their places, and fields beside them.
     pub fn with(list: List, slice: Slice<(Place, Option<T>)>, extra: E) -> Self {
+        Self::build(slice.map(|(place, node)| (Cursor(place.encode(list)), node)), extra)
+    }
+
+    fn build(slice: Slice<(Cursor, Option<T>)>, extra: E) -> Self {
         let (has_next_page, has_previous_page) = (slice.has_next, slice.has_previous);
-        let edges: Vec<Edge<T>> = slice
-            .items
-            .into_iter()
-            .map(|(place, node)| Edge { cursor: Cursor(place.encode(list)), node })
-            .collect();
+        let edges: Vec<Edge<T>> =
+            slice.items.into_iter().map(|(cursor, node)| Edge { cursor, node }).collect();
         let page_info = PageInfo {
             has_next_page,
             has_previous_page,

@@ -151,7 +151,7 @@ impl Post {
     ) -> Nullable<Connection<User>> {
         nullable(async {
             let page = forward(List::LikesOfPost, first, after.as_ref())?;
-            let users = ctx.domain().likers(self.seen.post.id(), &page).await?;
+            let users = ctx.domain().likers(ctx.viewer(), self.seen.post.id(), &page).await?;
             Ok(Some(user::connection(ctx, List::LikesOfPost, users).await?))
         })
         .await

@@ -34,7 +34,7 @@ pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>, Error> 
 
 /// Users in the order of their ids; null where one is gone or its shard can't be read.
 pub async fn load_many(ctx: &Context<'_>, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
-    let rows = load_listed(ctx.loader(), ids.iter().copied()).await?;
+    let rows = load_listed(ctx, ids.iter().copied()).await?;
     Ok(ids.iter().map(|id| rows.get(id).cloned().map(User::from)).collect())
 }
 
@@ -44,7 +44,7 @@ pub async fn connection(
     list: List,
     users: Slice<(Place, UserId)>,
 ) -> Result<Connection<User>, Error> {
-    let rows = load_listed(ctx.loader(), users.items.iter().map(|(_, id)| *id)).await?;
+    let rows = load_listed(ctx, users.items.iter().map(|(_, id)| *id)).await?;
     Ok(Connection::new(list, users.map(|(place, id)| (place, rows.get(&id).cloned().map(User::from)))))
 }
 

@@ -13,14 +13,33 @@ use sea_query_sqlx::SqlxValues;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgSeverity};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, Row};
 use tokio::sync::Mutex;
+
+use crate::domain::own_writes::WalPosition;
 
 /// How long a connection may have been idle to be lent without a question.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The SQLSTATE of a server that takes no more connections.
 const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// What a server says of itself. A primary tells how far its log goes, a standby what it has replayed; the
+/// timeline of a standby is that of its last restart point, which may be older and is never newer. One
+/// row: standby, timeline, lsn.
+const STANDING: &str = "select pg_is_in_recovery() as standby,
+    case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
+        else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer end::bigint as timeline,
+    (case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+        else pg_current_wal_insert_lsn() end - '0/0')::bigint as lsn";
+
+/// Where a server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// It follows another one.
+    pub standby: bool,
+    pub position: WalPosition,
+}
 
 /// The connections to one endpoint. They are opened when they are needed. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,22 +84,24 @@ impl Pool {
         Ok(Self(pool))
     }
 
-    /// Whether the server answers, through a connection that nobody else uses: `link`, or a new one where
-    /// that is gone. A server that is full answers.
-    pub async fn probe(&self, link: &mut Option<PgConnection>) -> Result<(), Error> {
+    /// Where the server stands, if it answers, through a connection that nobody else uses: `link`, or a new
+    /// one where that is gone. A server that is full answers, without saying more.
+    pub async fn probe(&self, link: &mut Option<PgConnection>) -> Result<Option<Standing>, Error> {
         if let Some(mut known) = link.take()
-            && known.ping().await.is_ok()
+            && let Ok(standing) = stands(&mut known).await
         {
             *link = Some(known);
-            return Ok(());
+            return Ok(Some(standing));
         }
         match self.0.manager().options.connect().await {
             Ok(mut new) => {
-                new.ping().await?;
+                let standing = stands(&mut new).await?;
                 *link = Some(new);
-                Ok(())
+                Ok(Some(standing))
             }
-            Err(Error::Database(report)) if report.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => Ok(()),
+            Err(Error::Database(report)) if report.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -138,10 +159,30 @@ impl Connection {
 
     /// Ends a transaction; an error where one of its statements was refused, also if that was not minded.
     pub async fn commit(&self) -> Result<(), DbErr> {
-        if self.held.lock().await.state != State::InTransaction {
-            return Err(DbErr::Custom("a transaction with a refused statement can't be committed".into()));
-        }
+        self.check_unrefused().await?;
         self.control("COMMIT", State::Ready).await
+    }
+
+    /// The same; and up to where the log has it, in the same round trip.
+    pub async fn commit_at(&self) -> Result<WalPosition, DbErr> {
+        self.check_unrefused().await?;
+        let sql = format!("COMMIT; {STANDING}");
+        let rows = self.run(async |link| link.fetch_all(AssertSqlSafe(sql)).await).await?;
+        self.held.lock().await.state = State::Ready;
+        let [row] = rows.as_slice() else { return Err(failed(Error::RowNotFound)) };
+        Ok(Standing::read(row).map_err(failed)?.position)
+    }
+
+    async fn check_unrefused(&self) -> Result<(), DbErr> {
+        if self.held.lock().await.state == State::InTransaction {
+            return Ok(());
+        }
+        Err(DbErr::Custom("a transaction with a refused statement can't be committed".into()))
+    }
+
+    /// Where the server stands at this moment.
+    pub async fn standing(&self) -> Result<Standing, DbErr> {
+        self.run(async |link| stands(link).await).await
     }
 
     pub async fn rollback(&self) -> Result<(), DbErr> {
@@ -189,6 +230,21 @@ impl Drop for Connection {
         }
         drop(Object::take(link));
     }
+}
+
+impl Standing {
+    fn read(row: &PgRow) -> Result<Self, Error> {
+        let (timeline, lsn): (i64, i64) = (row.try_get("timeline")?, row.try_get("lsn")?);
+        let position = WalPosition {
+            timeline: u32::try_from(timeline).map_err(|error| Error::Decode(error.into()))?,
+            lsn: u64::try_from(lsn).map_err(|error| Error::Decode(error.into()))?,
+        };
+        Ok(Self { standby: row.try_get("standby")?, position })
+    }
+}
+
+async fn stands(link: &mut PgConnection) -> Result<Standing, Error> {
+    Standing::read(&link.fetch_one(STANDING).await?)
 }
 
 fn failed(error: Error) -> DbErr {

@@ -22,6 +22,13 @@ pub struct SlotMap {
     owners: Vec<u16>,
 }
 
+/// Runs of slots, both ends included, as a statement takes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slots {
+    pub first: Vec<i32>,
+    pub last: Vec<i32>,
+}
+
 impl SlotMap {
     /// The owner of a slot, as an index into the shards.
     pub fn owner(&self, slot: Slot) -> usize {
@@ -31,6 +38,24 @@ impl SlotMap {
     /// How many slots the shard with this index owns.
     pub fn slots_of(&self, shard: usize) -> usize {
         self.owners.iter().filter(|owner| usize::from(**owner) == shard).count()
+    }
+
+    /// The slots of the shard with this index.
+    pub fn ranges_of(&self, shard: usize) -> Slots {
+        let mut slots = Slots::default();
+        for (slot, owner) in (0_i32..).zip(&self.owners) {
+            if usize::from(*owner) != shard {
+                continue;
+            }
+            match slots.last.last_mut() {
+                Some(last) if *last == slot - 1 => *last = slot,
+                _ => {
+                    slots.first.push(slot);
+                    slots.last.push(slot);
+                }
+            }
+        }
+        slots
     }
 
     /// Checks a stored map: every slot has an owner, and every owner is a configured shard.
@@ -98,6 +123,14 @@ pub async fn write(connection: &impl ConnectionTrait, epoch: i64, ranges: &[Rang
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_of_slots_are_joined() {
+        let owners: Vec<u16> =
+            (0..SLOTS).map(|slot| u16::from(!(10..=20).contains(&slot) && slot != 30)).collect();
+        let slots = SlotMap { epoch: 1, owners }.ranges_of(0);
+        assert_eq!(slots, Slots { first: vec![10, 30], last: vec![20, 30] });
+    }
 
     #[test]
     fn an_even_map_covers_every_slot_once() {

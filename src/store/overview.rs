@@ -2,13 +2,10 @@
 
 use futures_util::future::join_all;
 use sea_orm::{DbBackend, FromQueryResult, Statement};
-use secrecy::ExposeSecret;
 use serde::Serialize;
-use url::Url;
 
-use super::shard::{Shard, failure};
+use super::shard::failure;
 use super::{Connection, Store};
-use crate::config::ShardConfig;
 use crate::domain::Result;
 
 /// One shard, as it is now.
@@ -42,7 +39,7 @@ pub struct Replica {
 }
 
 /// All shards, side by side, in the order in which they are configured.
-pub async fn all(store: &Store, config: &ShardConfig) -> Vec<Overview> {
+pub async fn all(store: &Store) -> Vec<Overview> {
     let map = store.0.map.load();
     join_all(store.shards().iter().enumerate().map(|(index, shard)| {
         let slots = map.slots_of(index);
@@ -50,13 +47,7 @@ pub async fn all(store: &Store, config: &ShardConfig) -> Vec<Overview> {
             let seen = shard.ask(look).await;
             let (contents, replicas) =
                 seen.map_or_else(|_| (None, Vec::new()), |(contents, replicas)| (contents, replicas));
-            Overview {
-                shard: shard.name.clone(),
-                endpoint: address(shard, config),
-                slots,
-                contents,
-                replicas,
-            }
+            Overview { shard: shard.name.clone(), endpoint: shard.address.clone(), slots, contents, replicas }
         }
     }))
     .await
@@ -76,13 +67,4 @@ async fn look(connection: Connection) -> Result<(Option<Contents>, Vec<Replica>)
         Contents::find_by_statement(statement(contents)).one(&connection).await.map_err(failure)?;
     let replicas = Replica::find_by_statement(statement(replicas)).all(&connection).await.map_err(failure)?;
     Ok((contents, replicas))
-}
-
-/// Where the primary is, without the user and the password.
-fn address(shard: &Shard, config: &ShardConfig) -> String {
-    let endpoint = config.shards.iter().find(|endpoint| endpoint.shard == shard.name);
-    let url = endpoint.and_then(|endpoint| Url::parse(endpoint.url.expose_secret()).ok());
-    url.map_or_else(String::new, |url| {
-        format!("{}:{}{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(5432), url.path())
-    })
 }

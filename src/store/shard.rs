@@ -1,20 +1,49 @@
 //! One shard's servers; and what the errors of `PostgreSQL` mean.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, SqlxError};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
-use super::connection::Connection;
+use super::connection::{Connection, Standing};
 use super::endpoint::Endpoint;
+use super::replica::Progress;
 use crate::config::ShardConfig;
+use crate::domain::own_writes::AtLeast;
 use crate::domain::{Error, Result};
+
+/// As logs and metrics name a shard's primary.
+const PRIMARY: &str = "primary";
+/// Reads that may be a little old, by the server that answered.
+const LAGGING_READS: &str = "fowergram_shard_lagging_reads_total";
+
+/// A replica, as this process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Following {
+    pub name: String,
+    /// It is read from.
+    pub healthy: bool,
+    /// How old its copy is at most; `None` where that is not known.
+    pub lag: Option<Duration>,
+}
 
 /// A shard as this process reaches it.
 #[derive(Debug)]
 pub struct Shard {
     pub name: String,
+    /// Host, port and database of the primary.
+    pub address: String,
     primary: Endpoint,
+    replicas: Vec<Endpoint>,
+    /// How far the primary's log went lately.
+    progress: Progress,
+    /// How far a replica may be behind.
+    max_lag: Duration,
+    /// Which replica is asked next.
+    turn: AtomicUsize,
     /// Past any pooler: for migrations and locks.
     pub direct_url: SecretString,
     pub timeout: Duration,
@@ -27,9 +56,19 @@ impl Shard {
             endpoints.iter().find(|endpoint| endpoint.shard == name).map(|endpoint| endpoint.url.clone())
         };
         let url = find(&config.shards).ok_or(Error::ShardUnavailable)?;
+        let replicas = config.shard_replicas.iter().filter(|endpoint| endpoint.shard == name).enumerate();
+        // Of a replica it must first be known how far it is behind.
+        let replicas = replicas.map(|(index, endpoint)| {
+            Endpoint::new(name, format!("replica-{}", index + 1), &endpoint.url, false, config)
+        });
         Ok(Self {
             name: name.to_owned(),
-            primary: Endpoint::new(name, &url, config)?,
+            address: address(&url),
+            replicas: replicas.collect::<Result<_>>()?,
+            primary: Endpoint::new(name, PRIMARY.to_owned(), &url, true, config)?,
+            progress: Progress::default(),
+            max_lag: Duration::from_millis(config.shard_replica_max_lag_ms),
+            turn: AtomicUsize::new(0),
             direct_url: find(&config.shard_direct).unwrap_or(url),
             timeout: Duration::from_millis(config.shard_statement_timeout_ms),
         })
@@ -40,9 +79,76 @@ impl Shard {
         self.primary.ask(work).await
     }
 
-    /// Finds out, again and again, whether the primary answers. Ends never: the caller drops it.
+    /// Whether there are servers that follow the primary.
+    pub fn has_replica(&self) -> bool {
+        !self.replicas.is_empty()
+    }
+
+    /// Asks a replica that has what is needed, each in its turn, or the primary where none has. `work` is
+    /// run again on the primary where a replica fails it.
+    pub async fn ask_any<T, F, R>(&self, at_least: AtLeast, work: F) -> Result<T>
+    where
+        F: Fn(Connection) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        if let Some(replica) = self.next_replica(at_least) {
+            match replica.ask(async |connection| ask_replica(connection, at_least, &work).await).await {
+                Ok(Some(value)) => {
+                    replica.count(LAGGING_READS);
+                    return Ok(value);
+                }
+                Ok(None) | Err(Error::ShardUnavailable) => {}
+                // Replay may need a row that the query looks at, and cancels it (40001).
+                Err(error) if is_retryable(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let value = self.primary.ask(async |connection| work(connection).await).await?;
+        self.primary.count(LAGGING_READS);
+        Ok(value)
+    }
+
+    /// The replicas, as this process sees them.
+    pub fn replicas(&self) -> Vec<Following> {
+        let state = |replica: &Endpoint| {
+            let lag = replica.standing().and_then(|standing| self.progress.age(standing, Instant::now()));
+            Following { name: replica.role().to_owned(), healthy: replica.is_up(), lag }
+        };
+        self.replicas.iter().map(state).collect()
+    }
+
+    fn next_replica(&self, at_least: AtLeast) -> Option<&Endpoint> {
+        if at_least == AtLeast::Primary {
+            return None;
+        }
+        let up: Vec<&Endpoint> = self.replicas.iter().filter(|replica| replica.is_up()).collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        up.get(turn.checked_rem(up.len())?).copied()
+    }
+
+    /// Finds out, again and again, which of the servers are of use. Ends never: the caller drops it.
     pub async fn watch(&self) {
-        self.primary.watch().await;
+        let primary = self.primary.watch(|sent, standing| {
+            if standing.standby {
+                return Some("is a standby");
+            }
+            self.progress.note(sent, standing.position);
+            None
+        });
+        let replicas = self.replicas.iter().map(|replica| replica.watch(|_, at| self.judge(replica, at)));
+        join(primary, join_all(replicas)).await;
+    }
+
+    /// Why a replica that stands there is of no use, if so.
+    fn judge(&self, replica: &Endpoint, standing: Standing) -> Option<&'static str> {
+        let age = self.progress.age(standing, Instant::now());
+        replica.gauge("fowergram_replica_lag_seconds", age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        match age {
+            _ if !standing.standby => Some("is not a standby"),
+            None => Some("has replayed nothing that the primary is known to have had"),
+            Some(age) if age > self.max_lag => Some("is too far behind"),
+            Some(_) => None,
+        }
     }
 
     /// Whether the primary answers.
@@ -54,7 +160,36 @@ impl Shard {
     /// Closes the connections that nobody uses, and lends no more.
     pub fn close(&self) {
         self.primary.close();
+        self.replicas.iter().for_each(Endpoint::close);
     }
+}
+
+/// The answer of a replica; `None` where it has not yet replayed what is needed. Replay only goes forward,
+/// so that what is read after the question has it.
+async fn ask_replica<T, F, R>(connection: Connection, at_least: AtLeast, work: &F) -> Result<Option<T>>
+where
+    F: Fn(Connection) -> R,
+    R: Future<Output = Result<T>>,
+{
+    if let AtLeast::Position(needed) = at_least {
+        let standing = connection.standing().await.map_err(failure)?;
+        let replayed = standing.position.timeline == needed.timeline && standing.position >= needed;
+        if !standing.standby || !replayed {
+            return Ok(None);
+        }
+    }
+    work(connection).await.map(Some)
+}
+
+/// Where a server is, without the user and the password.
+fn address(url: &SecretString) -> String {
+    Url::parse(url.expose_secret()).map_or_else(
+        |_| String::new(),
+        |url| {
+            let host = url.host_str().unwrap_or("localhost");
+            format!("{host}:{}{}", url.port().unwrap_or(5432), url.path())
+        },
+    )
 }
 
 /// The SQLSTATE of an error that `PostgreSQL` reported.

@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::shard::failure;
 use crate::domain::event::Event;
 use crate::domain::id::{EventId, Slot};
+use crate::domain::own_writes::WalPosition;
 use crate::domain::{Clock, Error, Result};
 
 /// An event as it lies in the outbox.
@@ -60,8 +61,9 @@ impl Tx {
         &self.0.connection
     }
 
-    /// Stores the events and commits; the events are then to be published.
-    pub(super) async fn commit(self) -> Result<Vec<OutboxRow>> {
+    /// Stores the events and commits; the events are then to be published. `locate` asks up to where the
+    /// shard's log has it.
+    pub(super) async fn commit(self, locate: bool) -> Result<(Vec<OutboxRow>, Option<WalPosition>)> {
         let inner = Arc::into_inner(self.0)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("a transaction's handle outlived its work")))?;
         let events = inner.events.into_inner().map_err(|_| poisoned())?;
@@ -76,8 +78,12 @@ impl Tx {
                 .await
                 .map_err(failure)?;
         }
+        if locate {
+            let position = inner.connection.commit_at().await.map_err(failure)?;
+            return Ok((events, Some(position)));
+        }
         inner.connection.commit().await.map_err(failure)?;
-        Ok(events)
+        Ok((events, None))
     }
 
     pub(super) async fn rollback(self) {

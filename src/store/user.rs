@@ -1,12 +1,12 @@
 //! Users and their credentials.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel, QuerySelect};
+use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel, QuerySelect, Statement};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::{Shard, failure};
-use super::{Connection, Tx, sql_with};
+use super::{Connection, Slots, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::account::AccountState;
 use crate::domain::id::{MediaId, Slot, UserId};
@@ -75,6 +75,40 @@ impl Batch for ById {
             .map_err(failure)?;
         Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
     }
+}
+
+/// Ids of this shard's users, the newest first, from behind `before`; of all, or of those who are verified
+/// or not. Rows of slots that the shard does not own are not its users.
+pub async fn newest(
+    connection: &Connection,
+    slots: Slots,
+    before: Uuid,
+    verified: Option<bool>,
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    let statement = newest_statement(slots, before, verified, limit);
+    let rows = Id::find_by_statement(statement).all(connection).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// What [`newest`] asks: it reads `limit` rows from an index, and those that it leaves out.
+pub fn newest_statement(slots: Slots, before: Uuid, verified: Option<bool>, limit: i64) -> Statement {
+    let which = match verified {
+        None => "",
+        Some(true) => "and is_verified",
+        Some(false) => "and not is_verified",
+    };
+    let sql = format!(
+        "select id from users where id < $1 and state <> 9 {which}
+         and exists (select from unnest($2::int[], $3::int[]) as own (a, z) where slot_of(id) between a and z)
+         order by id desc limit $4"
+    );
+    sql_with(&sql, [before.into(), slots.first.into(), slots.last.into(), limit.into()])
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: Uuid,
 }
 
 /// Inserts a user and its password. False: a row with this id is there already, which for a sign-up

@@ -98,6 +98,7 @@ fn shards(shards: Vec<Endpoint>) -> ShardConfig {
     ShardConfig {
         shards,
         shard_replicas: Vec::new(),
+        shard_replica_max_lag_ms: 10_000,
         shard_direct: Vec::new(),
         shard_pool_size: 2,
         shard_connect_timeout_ms: 5_000,
@@ -112,11 +113,11 @@ pub async fn migrate(config: &ShardConfig) {
     }
 }
 
-/// Servers for one test: a `PostgreSQL` server for each shard.
-pub async fn start_alone(name: &str) -> (Servers, PathBuf) {
+/// Servers for one test: a `PostgreSQL` server for each shard, and perhaps a replica of the first.
+pub async fn start_alone(name: &str, replica: bool) -> (Servers, PathBuf) {
     let dir = root().join(name);
     let clusters = u8::try_from(super::SHARDS).expect("few shards");
-    let plan = Plan { dir: dir.clone(), clusters, replica: false, durable: false, first_port: None };
+    let plan = Plan { dir: dir.clone(), clusters, replica, durable: false, first_port: None };
     let servers = Servers::start(&plan, |_| ()).await.expect("the servers start");
     for postgres in servers.postgres() {
         postgres.create_database(DATABASE).await.expect("a database");

@@ -85,26 +85,23 @@ impl Domain {
         change: &Checked,
         rename: Option<&Rename>,
     ) -> Result<Arc<user::Model>> {
-        self.store
-            .tx(id.slot(), |tx| async move {
-                let mut user = user::lock(&tx, id).await?.ok_or(Error::Unauthenticated)?;
-                if let (Some(rename), Some(username)) = (rename, &change.username) {
-                    if user.name_fence != rename.fence || user.username != rename.from {
-                        return Err(Error::Conflict(
-                            "The username was changed by another request; try again.",
-                        ));
-                    }
-                    username.as_str().clone_into(&mut user.username);
-                    user.name_fence += 1;
+        self.write(id, id.slot(), |tx| async move {
+            let mut user = user::lock(&tx, id).await?.ok_or(Error::Unauthenticated)?;
+            if let (Some(rename), Some(username)) = (rename, &change.username) {
+                if user.name_fence != rename.fence || user.username != rename.from {
+                    return Err(Error::Conflict("The username was changed by another request; try again."));
                 }
-                change.full_name.apply(&mut user.full_name);
-                change.bio.apply(&mut user.bio);
-                change.website.apply(&mut user.website);
-                check_avatar(&tx, &mut user, change.avatar).await?;
-                user::update_profile(&tx, &user).await?;
-                Ok(Arc::new(user))
-            })
-            .await
+                username.as_str().clone_into(&mut user.username);
+                user.name_fence += 1;
+            }
+            change.full_name.apply(&mut user.full_name);
+            change.bio.apply(&mut user.bio);
+            change.website.apply(&mut user.website);
+            check_avatar(&tx, &mut user, change.avatar).await?;
+            user::update_profile(&tx, &user).await?;
+            Ok(Arc::new(user))
+        })
+        .await
     }
 }
 

@@ -1,0 +1,140 @@
+//! Up to where in a shard's log each person has written lately.
+//!
+//! One hash a person, with a field a shard; it lives as long as a replica that is in use may lack what
+//! was written. Redis may lose it all, so it also keeps since when it remembers: what is not there counts
+//! as « nothing written » only when it would be there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use redis::aio::ConnectionManager;
+use redis::{FromRedisValue, Script, ScriptInvocation};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::config::ServiceConfig;
+use crate::domain::id::UserId;
+use crate::domain::own_writes::{AtLeast, WalPosition};
+
+/// How long a write waits for Redis, and a read before it goes to the primary.
+const WITHIN: Duration = Duration::from_millis(500);
+/// How long to wait until Redis is told again that something is missing there.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// KEYS: the person's hash. ARGV: shard, position, how long to keep it (ms).
+static NOTE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local known = redis.call('HGET', KEYS[1], ARGV[1])
+        if not known or known < ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+        redis.call('PEXPIRE', KEYS[1], ARGV[3])",
+    )
+});
+
+/// KEYS: the person's hash, since when. ARGV: shard, how long positions are kept (ms). Returns {} where it
+/// remembers for too short a time to know, else {position or ''}.
+static READ: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        local since = redis.call('GET', KEYS[2])
+        if not since then
+            redis.call('SET', KEYS[2], now)
+            return {}
+        end
+        if now - since < tonumber(ARGV[2]) then return {} end
+        return {redis.call('HGET', KEYS[1], ARGV[1]) or ''}",
+    )
+});
+
+/// The positions. Cheap to clone.
+#[derive(Clone)]
+pub struct Positions(Arc<Inner>);
+
+struct Inner {
+    connection: ConnectionManager,
+    namespace: String,
+    keep: Duration,
+    /// How many commits could not be noted.
+    missed: AtomicU64,
+    /// Of how many of them Redis was told.
+    confessed: AtomicU64,
+    missing: Notify,
+}
+
+impl Positions {
+    /// `keep` is longer than a replica that is in use can be behind.
+    pub fn open(config: &ServiceConfig, keep: Duration) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Inner {
+            connection: super::connect(config)?,
+            namespace: config.namespace.to_string(),
+            keep,
+            missed: AtomicU64::new(0),
+            confessed: AtomicU64::new(0),
+            missing: Notify::new(),
+        })))
+    }
+
+    fn keep(&self) -> u64 {
+        u64::try_from(self.0.keep.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn written(&self, by: UserId) -> String {
+        format!("{}:written:{by}", self.0.namespace)
+    }
+
+    fn since(&self) -> String {
+        format!("{}:written:since", self.0.namespace)
+    }
+
+    /// Remembers a commit. Where Redis can't be told, all processes read from the primaries until what is
+    /// missing there is no longer needed.
+    pub async fn note(&self, by: UserId, shard: &str, position: WalPosition) {
+        let mut script = NOTE.prepare_invoke();
+        script.key(self.written(by)).arg(shard).arg(position.to_string()).arg(self.keep());
+        if self.run::<()>(&script).await.is_none() {
+            self.0.missed.fetch_add(1, Ordering::SeqCst);
+            self.0.missing.notify_one();
+        }
+    }
+
+    /// Whenever something could not be noted, has Redis say that it remembers from then on only. Ends
+    /// never: the caller drops it.
+    pub async fn watch(&self) {
+        loop {
+            self.0.missing.notified().await;
+            loop {
+                let missed = self.0.missed.load(Ordering::SeqCst);
+                if missed == self.0.confessed.load(Ordering::SeqCst) {
+                    break;
+                }
+                let mut connection = self.0.connection.clone();
+                match redis::cmd("DEL").arg(self.since()).query_async::<()>(&mut connection).await {
+                    Ok(()) => self.0.confessed.store(missed, Ordering::SeqCst),
+                    Err(_) => sleep(RETRY).await,
+                }
+            }
+        }
+    }
+
+    /// What a replica of the shard must have replayed to serve this reader.
+    pub async fn of(&self, reader: UserId, shard: &str) -> AtLeast {
+        if self.0.missed.load(Ordering::SeqCst) != self.0.confessed.load(Ordering::SeqCst) {
+            return AtLeast::Primary;
+        }
+        let mut script = READ.prepare_invoke();
+        script.key(self.written(reader)).key(self.since()).arg(shard).arg(self.keep());
+        match self.run::<Vec<String>>(&script).await.as_deref() {
+            Some([text]) if text.is_empty() => AtLeast::Anything,
+            Some([text]) => text.parse().map_or(AtLeast::Primary, AtLeast::Position),
+            _ => AtLeast::Primary,
+        }
+    }
+
+    /// `None` where Redis does not answer, or not in time.
+    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Option<T> {
+        let mut connection = self.0.connection.clone();
+        let answer = timeout(WITHIN, script.invoke_async(&mut connection)).await.ok()?;
+        answer.map_err(super::failure).ok()
+    }
+}

@@ -1,0 +1,103 @@
+//! Read your own writes, where reads that may be a little old go to replicas.
+//!
+//! After a commit the place in the shard's write-ahead log is remembered for the writer, in Redis, so
+//! that every process knows it. A replica serves that person only once it has replayed so far. What is
+//! not known (Redis is away, was flushed, another timeline) is read from the primary.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::id::{Slot, UserId};
+use super::{Domain, Error, Result};
+use crate::store::{Connection, Tx};
+
+/// A place in a server's write-ahead log. In the order of time: a later timeline is later altogether.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WalPosition {
+    /// Raised when a standby is promoted.
+    pub timeline: u32,
+    /// The log sequence number, in bytes.
+    pub lsn: u64,
+}
+
+/// Of one width, so that the order of the texts is that of the positions.
+impl fmt::Display for WalPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08X}/{:016X}", self.timeline, self.lsn)
+    }
+}
+
+impl FromStr for WalPosition {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let (timeline, lsn) = text.split_once('/')?;
+            Some(Self {
+                timeline: u32::from_str_radix(timeline, 16).ok()?,
+                lsn: u64::from_str_radix(lsn, 16).ok()?,
+            })
+        };
+        parse().ok_or_else(|| Error::internal(anyhow::anyhow!("{text:?} is no position in a log")))
+    }
+}
+
+/// What a replica must have replayed to serve a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtLeast {
+    /// Nothing in particular: the reader has written nothing lately.
+    Anything,
+    Position(WalPosition),
+    /// It is not known: only the primary will do.
+    Primary,
+}
+
+impl Domain {
+    /// Runs one transaction on the slot's shard, as [`crate::store::Store::tx`] does. What it wrote is
+    /// seen by this person from then on, whichever server answers.
+    pub(super) async fn write<T, F, R>(&self, by: UserId, slot: Slot, work: F) -> Result<T>
+    where
+        F: Fn(Tx) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let (value, position) = self.store.tx_at(slot, work).await?;
+        if let Some(position) = position {
+            self.positions.note(by, &self.store.shard_name(slot), position).await;
+        }
+        Ok(value)
+    }
+
+    /// Reads what may be a little old, from a replica where one will do. Never what decides privacy,
+    /// uniqueness or a permission. `work` may be run twice.
+    pub(super) async fn read_lagging<T, F, R>(&self, reader: Option<UserId>, slot: Slot, work: F) -> Result<T>
+    where
+        F: Fn(Connection) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        if !self.store.has_replica(slot) {
+            return self.store.read(slot, async |connection| work(connection).await).await;
+        }
+        let at_least = match reader {
+            Some(reader) => self.positions.of(reader, &self.store.shard_name(slot)).await,
+            None => AtLeast::Anything,
+        };
+        self.store.read_lagging(slot, at_least, work).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_positions_stand_in_the_order_of_time() {
+        let positions = [(1, 9), (1, 10), (1, u64::MAX), (2, 0), (16, 1)]
+            .map(|(timeline, lsn)| WalPosition { timeline, lsn });
+        let texts = positions.map(|position| position.to_string());
+        assert!(texts.is_sorted() && positions.is_sorted());
+        for (text, position) in texts.iter().zip(positions) {
+            assert_eq!(text.parse::<WalPosition>().expect("a position"), position);
+        }
+        assert!("1".parse::<WalPosition>().is_err());
+    }
+}
