@@ -4,10 +4,10 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards test lint bench bench-faults schema clean-dev
+.PHONY: help dev shards test lint bench bench-faults bench-partitions schema clean-dev
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## everything on this machine, with a demo network; PORT and DEV_DIR say where
 	@scripts/setup.sh dev
@@ -33,6 +33,10 @@ bench: ## the load test, in release mode; ARGS goes to it, as in ARGS=--quick
 
 bench-faults: ## what a killed and a frozen shard do to the users of the others
 	@$(MAKE) --no-print-directory bench ARGS="--faults --connections 20 --users 100 --posts 200 $(ARGS)"
+
+bench-partitions: ## what native partitions would do to the large tables; ARGS names some, as in ARGS=likes
+	@scripts/setup.sh test
+	@scripts/bench-partitions.sh $(ARGS)
 
 schema: ## writes schema.graphql
 	@cargo run --quiet -- schema > schema.graphql.part || { rm -f schema.graphql.part; exit 1; }
