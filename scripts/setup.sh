@@ -2,11 +2,12 @@
 # Installs what is missing on this machine, and says nothing where nothing is.
 #
 #   setup.sh dev    for `make dev`: the servers, a C compiler, the Playground's page
-#   setup.sh test   for `make test`: the servers and a C compiler
+#   setup.sh test   for `make test`: the servers, PgBouncer and a C compiler
 set -eu
 cd "$(dirname "$0")/.."
 
-case "${1:-}" in
+mode=${1:-}
+case "$mode" in
 dev | test) ;;
 *)
     echo "usage: $0 dev|test" >&2
@@ -34,6 +35,7 @@ missing() {
     has_server nats-server || echo nats-server
     has cc || has gcc || has clang || echo gcc
     has make || echo make
+    [ "$mode" = dev ] || scripts/pgbouncer.sh packages
 }
 
 as_root() {
@@ -73,7 +75,7 @@ apt_install() {
     reset_switches
     trap - EXIT INT TERM
     if has systemctl; then
-        for service in redis-server nats-server; do
+        for service in redis-server nats-server pgbouncer; do
             case " $packages " in
             *" $service "*) as_root systemctl --quiet disable "$service" >/dev/null 2>&1 || true ;;
             esac
@@ -131,6 +133,9 @@ if ! has cargo && [ ! -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
     exit 1
 fi
 install_packages
-if [ "$1" = dev ]; then
+if [ "$mode" = dev ]; then
     build_playground
+else
+    # Without it the other tests are as good as ever.
+    scripts/pgbouncer.sh || true
 fi

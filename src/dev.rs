@@ -6,6 +6,7 @@
 
 mod home;
 mod nats;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -23,6 +24,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use home::Home;
 pub use nats::Nats;
+pub use pgbouncer::{POOL_SIZE, Pgbouncer};
 use postgres::Clusters;
 pub use postgres::Postgres;
 pub use process::{Child, Frozen, Program};
@@ -145,6 +147,18 @@ impl Servers {
     /// The replica's address of a database, with the password.
     pub fn replica_url(&self, database: &str) -> Option<String> {
         self.replica.as_ref().map(|replica| replica.url(database))
+    }
+
+    /// A pooler before each server that holds a shard, in their order; not yet started. They are the
+    /// caller's, and end with it.
+    pub async fn poolers(&self) -> anyhow::Result<Vec<Pgbouncer>> {
+        let names: Vec<_> = (1..=self.postgres.len()).map(|number| format!("PgBouncer {number}")).collect();
+        let ports = port::reserve(None, &names)?;
+        let mut poolers = Vec::with_capacity(ports.len());
+        for (number, (listener, server)) in (1..).zip(ports.iter().zip(&self.postgres)) {
+            poolers.push(Pgbouncer::new(&self.home, number, port::of(listener)?, server).await?);
+        }
+        Ok(poolers)
     }
 
     pub fn redis(&self) -> &Redis {

@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod media;
 mod outage;
+mod pgbouncer;
 mod post;
 mod replica;
 mod schema;

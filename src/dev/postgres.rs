@@ -11,7 +11,7 @@ use super::process::{self, Child, Frozen, Program};
 use super::user::{self, User};
 use super::{Plan, secret, system};
 
-const USER: &str = "fowergram";
+pub(super) const USER: &str = "fowergram";
 /// The file that makes a data folder that of a replica.
 const STANDBY: &str = "standby.signal";
 
@@ -230,6 +230,10 @@ impl Postgres {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(super) fn password(&self) -> &str {
+        &self.password
     }
 
     /// The postmaster's process id, while it runs.
