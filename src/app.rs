@@ -22,7 +22,7 @@ use crate::graphql::engine::Engine;
 use crate::graphql::request::RequestMeta;
 use crate::graphql::{Mutation, Query, Subscription};
 use crate::live::Hub;
-use crate::store::{Store, Tables};
+use crate::store::{Store, Tables, schema};
 use crate::worker;
 
 /// How many committed transactions may wait for the relay; the outbox keeps those that find no place.
@@ -166,10 +166,11 @@ impl App {
                 ..part
             })
         };
-        let (mut parts, others) = join(shards, others).await;
+        let ((mut parts, others), schemas) = join(join(shards, others), schemas(&domain.store)).await;
         let served = parts.iter().filter(|part| part.healthy).count();
         let detail = Some(format!("{served} of {}", parts.len()));
         parts.push(Part { name: "any shard".to_owned(), healthy: served > 0, required: true, detail });
+        parts.extend(schemas);
         parts.extend(others);
         parts
     }
@@ -197,6 +198,23 @@ async fn asked<T>(ready: impl Future<Output = Result<T>>) -> Part {
         Err(_) => Some("does not answer in time".to_owned()),
     };
     Part { name: String::new(), healthy: detail.is_none(), required: false, detail }
+}
+
+/// How the schemas of the shards that answer stand to this program. One that lacks something is missed, and is no
+/// reason to take no requests: the other shards are as good as ever.
+async fn schemas(store: &Store) -> Vec<Part> {
+    let parts = join_all(store.shards().iter().map(|shard| async move {
+        let asked = tokio::time::timeout(READY_TIMEOUT, schema::version(shard)).await;
+        let state = asked.ok()?.ok()?;
+        let is_same = state.is_complete() && state.unknown.is_empty();
+        Some(Part {
+            name: format!("schema {}", shard.name),
+            healthy: state.is_complete(),
+            required: false,
+            detail: (!is_same).then(|| state.to_string()),
+        })
+    }));
+    parts.await.into_iter().flatten().collect()
 }
 
 async fn keep_map(store: Store, stopping: CancellationToken) {

@@ -2,6 +2,8 @@
 
 mod dev;
 mod fault;
+mod migrate;
+mod scaffold;
 mod shards;
 
 use std::process::ExitCode;
@@ -14,12 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Role};
 use crate::bus::Bus;
-use crate::config::{Config, LogConfig, ServiceConfig, ShardConfig};
+use crate::config::{Config, LogConfig, ServiceConfig};
 use crate::domain::Clock;
 use crate::graphql;
 use crate::http;
 use crate::seed::{self, Size};
-use crate::store::migrate::{self, Step};
 use crate::telemetry;
 use crate::worker::dead;
 
@@ -43,35 +44,13 @@ enum Command {
     #[command(subcommand)]
     Shards(shards::Shards),
     /// Change the shards' schema
-    Migrate(Box<MigrateArgs>),
+    Migrate(Box<migrate::MigrateArgs>),
     /// Fill an empty system with a believable demo network (a worker must be running)
     Seed(Box<SeedArgs>),
     /// Print the GraphQL schema
     Schema,
     /// Events that no effect could be made of
     Events(Box<EventsArgs>),
-}
-
-#[derive(Debug, Args)]
-struct MigrateArgs {
-    #[command(subcommand)]
-    action: Migrate,
-    #[command(flatten)]
-    shards: ShardConfig,
-}
-
-#[derive(Debug, Subcommand)]
-enum Migrate {
-    /// Apply what is missing on every shard
-    Up,
-    /// Take back the last migrations on every shard
-    Down {
-        /// How many
-        #[arg(default_value_t = 1)]
-        count: u32,
-    },
-    /// Say what is applied on every shard
-    Status,
 }
 
 #[derive(Debug, Args)]
@@ -121,7 +100,7 @@ impl Cli {
             Command::Worker(config) => work(*config).await?,
             Command::Dev(args) => dev::run(*args).await?,
             Command::Shards(shards) => return shards.run().await,
-            Command::Migrate(args) => return Ok(run_migrations(&args).await),
+            Command::Migrate(args) => return args.run().await,
             Command::Seed(args) => {
                 telemetry::init(&args.config.log)?;
                 let app = App::start(args.config, Role::Api, Clock::system()).await?;
@@ -186,25 +165,6 @@ async fn signalled() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-}
-
-async fn run_migrations(args: &MigrateArgs) -> ExitCode {
-    let step = match args.action {
-        Migrate::Up => Step::Up,
-        Migrate::Down { count } => Step::Down(count),
-        Migrate::Status => Step::Status,
-    };
-    let mut code = ExitCode::SUCCESS;
-    for report in migrate::run(&args.shards, step).await {
-        match report.result {
-            Ok(done) => println!("{}: {done}", report.shard),
-            Err(error) => {
-                eprintln!("{}: {error:#}", report.shard);
-                code = ExitCode::FAILURE;
-            }
-        }
-    }
-    code
 }
 
 async fn events(args: EventsArgs) -> anyhow::Result<()> {

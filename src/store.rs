@@ -2,6 +2,7 @@
 //!
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
+pub mod backfill;
 pub mod claim;
 pub mod coalesce;
 pub mod comment;
@@ -21,6 +22,7 @@ pub mod outbox;
 pub mod overview;
 pub mod post;
 mod replica;
+pub mod schema;
 pub mod session;
 pub mod shard;
 pub mod stream;

@@ -1,5 +1,6 @@
 //! What happens after the answer: the relay, the effects of events, and periodic jobs.
 
+pub mod backfill;
 pub mod consumer;
 pub mod dead;
 pub mod jobs;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::MediaConfig;
 use crate::domain::event::Event;
 use crate::domain::{Domain, Result, notification};
+use crate::store::backfill::ALL;
 use consumer::Effect;
 use media::Studio;
 
@@ -102,6 +104,10 @@ pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stoppin
             Box::pin(async move { domain.collect_media(shard).await.map(|_| ()) })
         };
         schedule(tasks, domain, stopping, ("media", Duration::from_mins(1)), collect);
+        let rewrite = move |domain: Domain, stopping: CancellationToken| -> BoxFuture<'static, Result<()>> {
+            Box::pin(async move { backfill::run(&domain.store.shards()[shard], ALL, &stopping).await })
+        };
+        schedule(tasks, domain, stopping, ("backfill", Duration::from_mins(1)), rewrite);
         tasks.spawn(reconcile::run(domain.clone(), shard, stopping.clone()));
     }
     let purge = |domain: Domain, _| -> BoxFuture<'static, Result<()>> {

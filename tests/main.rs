@@ -4,6 +4,7 @@ mod harness;
 
 mod account;
 mod architecture;
+mod backfill;
 mod config;
 mod fault;
 mod feed;
@@ -12,6 +13,7 @@ mod input;
 mod limits;
 mod live;
 mod media;
+mod migrate;
 mod outage;
 mod pgbouncer;
 mod post;

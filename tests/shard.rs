@@ -13,7 +13,7 @@ use crate::harness::client::{Person, text};
 use crate::harness::{SHARDS, World};
 
 /// Tables that belong to a shard and not to a slot.
-const OF_THE_SHARD: [&str; 4] = ["outbox", "shard_map", "sharded_tables", "seaql_migrations"];
+const OF_THE_SHARD: [&str; 5] = ["outbox", "shard_map", "sharded_tables", "seaql_migrations", "backfills"];
 
 fn number(value: &Value) -> u16 {
     u16::try_from(value.as_i64().expect("a number")).expect("a slot")

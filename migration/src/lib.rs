@@ -10,6 +10,7 @@ mod m20261120_000002_account;
 mod m20261120_000003_post;
 mod m20261120_000004_conversation;
 mod m20261120_000005_notification;
+mod m20261121_000006_backfill;
 mod m20261121_000007_user_lists;
 
 pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManagerConnection};
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000003_post::Migration),
             Box::new(m20261120_000004_conversation::Migration),
             Box::new(m20261120_000005_notification::Migration),
+            Box::new(m20261121_000006_backfill::Migration),
             Box::new(m20261121_000007_user_lists::Migration),
         ]
     }

@@ -1,18 +1,25 @@
-//! Migrations on every shard, each under an advisory lock of its own.
+//! Migrations: one after the other, each on all shards side by side.
+//!
+//! The next one begins nowhere before this one is done everywhere, so that a migration that fails leaves the
+//! shards at most one apart, and the next run goes on from there. Each shard has its own history, and what
+//! changes it holds an advisory lock: of two runs at once, one does a step and the other finds it done.
+
+mod limits;
+mod link;
 
 use std::time::Duration;
 
-use anyhow::Context;
 use futures_util::future::join_all;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
-use secrecy::ExposeSecret;
 
+use super::backfill;
 use super::map::{self, SlotMap};
+use super::schema::{self, KNOWN};
 use crate::config::{Endpoint, ShardConfig};
+use link::Link;
 
-/// `pg_advisory_lock`'s key: "fwgm" in ASCII.
-const LOCK: i64 = 0x6677_676d;
+/// How long to wait for another run, unless told otherwise.
+pub const LOCK_WAIT: Duration = Duration::from_mins(5);
 
 /// What was done on one shard.
 #[derive(Debug)]
@@ -32,56 +39,184 @@ pub enum Step {
     Status,
 }
 
-/// Runs the step on all shards side by side. A second one that starts meanwhile waits for the first.
+/// Runs the step on all shards. A second one that starts meanwhile waits for the first.
 pub async fn run(config: &ShardConfig, step: Step) -> Vec<Report> {
-    let names: Vec<String> = config.shards.iter().map(|endpoint| endpoint.shard.clone()).collect();
-    let shards = config.shards.iter().map(|endpoint| {
-        let direct = config.shard_direct.iter().find(|direct| direct.shard == endpoint.shard);
-        let names = &names;
-        async move {
-            let result = run_on(direct.unwrap_or(endpoint), step, names).await;
-            Report { shard: endpoint.shard.clone(), result }
+    run_telling(config, step, LOCK_WAIT, &|_| ()).await
+}
+
+/// The same; waits for another run for so long at each step, and tells whom it waits for.
+pub async fn run_telling(
+    config: &ShardConfig,
+    step: Step,
+    wait: Duration,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Vec<Report> {
+    let mut shards =
+        join_all(config.shards.iter().map(|endpoint| Progress::open(endpoint, config, wait))).await;
+    match step {
+        Step::Up => up(&mut shards, config, tell).await,
+        Step::Down(count) => {
+            join_all(shards.iter_mut().map(|shard| shard.take_back(count, tell))).await;
         }
-    });
-    join_all(shards).await
+        Step::Status => {
+            join_all(shards.iter_mut().map(Progress::look)).await;
+        }
+    }
+    join_all(shards.into_iter().map(Progress::close)).await
 }
 
-async fn run_on(endpoint: &Endpoint, step: Step, names: &[String]) -> anyhow::Result<String> {
-    let lock = connect(endpoint).await?;
-    lock.execute_unprepared(&format!("select pg_advisory_lock({LOCK})")).await.context("can't lock")?;
-    let worker = connect(endpoint).await?;
-    let done = match step {
-        Step::Up => up(&worker, names).await,
-        Step::Down(count) => Migrator::down(&worker, Some(count))
-            .await
-            .map(|()| format!("took back {count}"))
-            .map_err(Into::into),
-        Step::Status => status(&worker).await,
-    };
-    worker.close().await?;
-    // Closing the session gives the lock back, also when the process dies before this line.
-    lock.close().await?;
-    done
+async fn up(shards: &mut [Progress], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
+    for name in KNOWN.iter() {
+        if shards.iter().any(Progress::has_failed) {
+            break;
+        }
+        join_all(shards.iter_mut().map(|shard| shard.apply(name, tell))).await;
+    }
+    let failed: Vec<String> =
+        shards.iter().filter(|shard| shard.has_failed()).map(|shard| shard.name.clone()).collect();
+    if failed.is_empty() {
+        let names: Vec<String> = shards.iter().map(|shard| shard.name.clone()).collect();
+        join_all(shards.iter_mut().map(|shard| shard.finish(&names, config, tell))).await;
+    } else {
+        let failed = failed.join(", ");
+        join_all(shards.iter_mut().map(|shard| shard.stop_for(&failed))).await;
+    }
 }
 
-async fn up(connection: &DatabaseConnection, names: &[String]) -> anyhow::Result<String> {
-    let pending = Migrator::get_pending_migrations(connection).await.map_or(0, |pending| pending.len());
-    Migrator::up(connection, None).await?;
-    map::write(connection, 1, &SlotMap::even(names)).await?;
-    Ok(if pending == 0 { "up to date".to_owned() } else { format!("applied {pending}") })
+/// One shard during a run.
+struct Progress {
+    name: String,
+    /// `None` where the shard can't be reached, which is its failure.
+    link: Option<Link>,
+    applied: Vec<String>,
+    said: Vec<String>,
+    failure: Option<anyhow::Error>,
 }
 
-async fn status(connection: &DatabaseConnection) -> anyhow::Result<String> {
-    Migrator::install(connection).await?;
-    let applied = Migrator::get_applied_migrations(connection).await?;
-    let pending = Migrator::get_pending_migrations(connection).await?;
-    let last = applied.last().map_or_else(|| "none".to_owned(), |migration| migration.name().to_owned());
-    Ok(format!("{} applied, last {last}, {} pending", applied.len(), pending.len()))
+impl Progress {
+    async fn open(endpoint: &Endpoint, config: &ShardConfig, wait: Duration) -> Self {
+        let direct = config.shard_direct.iter().find(|direct| direct.shard == endpoint.shard);
+        let (link, failure) = match Link::open(direct.unwrap_or(endpoint), endpoint, wait).await {
+            Ok(link) => (Some(link), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { name: endpoint.shard.clone(), link, applied: Vec::new(), said: Vec::new(), failure }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Applies this migration, unless somebody has.
+    async fn apply(&mut self, name: &str, tell: &(dyn Fn(&str) + Sync)) {
+        let Some(link) = &mut self.link else { return };
+        let done = link
+            .locked(tell, async |work| {
+                let state = schema::read(work).await?;
+                if !state.pending.iter().any(|pending| pending == name) {
+                    return Ok(false);
+                }
+                anyhow::ensure!(
+                    state.unknown.is_empty(),
+                    "has {}, which this program does not know: run a newer one",
+                    state.unknown.join(", ")
+                );
+                anyhow::ensure!(state.pending[0] == name, "earlier migrations were taken back meanwhile");
+                Migrator::up(work, Some(1)).await?;
+                Ok(true)
+            })
+            .await;
+        match done {
+            Ok(true) => self.applied.push(name.to_owned()),
+            Ok(false) => {}
+            Err(error) => self.failure = Some(error.context(format!("{name} failed"))),
+        }
+    }
+
+    /// What follows the last migration.
+    async fn finish(&mut self, names: &[String], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
+        let Some(link) = &mut self.link else { return };
+        let (role, timeout) = (link.role.clone(), Duration::from_millis(config.shard_statement_timeout_ms));
+        let done = link
+            .locked(tell, async |work| {
+                map::write(work, 1, &SlotMap::even(names)).await?;
+                Ok(limits::set(work, &role, timeout).await)
+            })
+            .await;
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.said.push(format!("the server's time-outs of {role} are not set: {error}"))
+            }
+            Err(error) => self.failure = Some(error.context("the shard map can't be stored")),
+        }
+    }
+
+    /// Says what was left undone because of other shards, or of this one.
+    async fn stop_for(&mut self, failed: &str) {
+        let Some(link) = &self.link else { return };
+        let Ok(state) = schema::read(&link.work).await else { return };
+        if !state.is_complete() {
+            self.said.push(format!("not begun: {}", state.pending.join(", ")));
+        }
+        if self.failure.is_none() {
+            let done = self.done();
+            self.failure = Some(anyhow::anyhow!("{done}; stopped, because {failed} failed"));
+        }
+    }
+
+    async fn take_back(&mut self, count: u32, tell: &(dyn Fn(&str) + Sync)) {
+        let Some(link) = &mut self.link else { return };
+        let done = link.locked(tell, async |work| Ok(Migrator::down(work, Some(count)).await?)).await;
+        match done {
+            Ok(()) => self.said.push(format!("took back {count}")),
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    async fn look(&mut self) {
+        let Some(link) = &self.link else { return };
+        match look(link).await {
+            Ok(said) => self.said = said,
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    fn done(&self) -> String {
+        if self.applied.is_empty() {
+            "applied nothing".to_owned()
+        } else {
+            format!("applied {}", self.applied.join(", "))
+        }
+    }
+
+    async fn close(self) -> Report {
+        let done = self.done();
+        let said = self.said.join("; ");
+        let result = match self.failure {
+            Some(error) if said.is_empty() => Err(error),
+            Some(error) => Err(anyhow::anyhow!("{error:#}; {said}")),
+            None if self.applied.is_empty() && said.is_empty() => Ok("up to date".to_owned()),
+            None if self.applied.is_empty() => Ok(said),
+            None if said.is_empty() => Ok(done),
+            None => Ok(format!("{done}; {said}")),
+        };
+        if let Some(link) = self.link {
+            link.close().await;
+        }
+        Report { shard: self.name, result }
+    }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a migration has a connection of its own, past the pools")]
-async fn connect(endpoint: &Endpoint) -> anyhow::Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(endpoint.url.expose_secret());
-    options.max_connections(1).connect_timeout(Duration::from_secs(5)).sqlx_logging(false);
-    Database::connect(options).await.with_context(|| format!("shard {} can't be reached", endpoint.shard))
+async fn look(link: &Link) -> anyhow::Result<Vec<String>> {
+    let state = schema::read(&link.work).await?;
+    let last = state.applied.last().map_or("none", String::as_str);
+    let pending = state.pending.len();
+    let mut said = vec![format!("{} applied, last {last}, {pending} pending", state.applied.len())];
+    if !state.unknown.is_empty() {
+        said.push(format!("of a newer program: {}", state.unknown.join(", ")));
+    }
+    let backfills = backfill::progress(&link.work).await?;
+    said.extend(backfills.iter().map(ToString::to_string));
+    Ok(said)
 }

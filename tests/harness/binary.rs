@@ -33,7 +33,12 @@ fn command(arguments: &[String], folder: &Path) -> Command {
 /// Runs a command that ends by itself.
 pub async fn run(arguments: &[String], environment: &[(&str, &str)]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = command(arguments, folder.path());
+    run_in(folder.path(), arguments, environment).await
+}
+
+/// The same in a folder.
+pub async fn run_in(folder: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Ended {
+    let mut command = command(arguments, folder);
     let run = command.envs(environment.iter().copied()).output();
     let output = tokio::time::timeout(PATIENCE, run).await.expect("it ends").expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
