@@ -106,8 +106,8 @@ fn configuration(port: u16, server: u16, users: &Path) -> String {
         ("log_connections", "0".to_owned()),
         ("log_disconnections", "0".to_owned()),
     ];
-    let settings: String = settings.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-    format!("[databases]\n* = host=127.0.0.1 port={server}\n\n[pgbouncer]\n{settings}")
+    let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    format!("[databases]\n* = host=127.0.0.1 port={server}\n\n[pgbouncer]\n{}\n", lines.join("\n"))
 }
 
 /// A file that only the user reads whom the server runs as.

@@ -146,7 +146,7 @@ impl Progress {
         match done {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                self.said.push(format!("the server's time-outs of {role} are not set: {error}"))
+                self.said.push(format!("the server's time-outs of {role} are not set: {error}"));
             }
             Err(error) => self.failure = Some(error.context("the shard map can't be stored")),
         }
