@@ -45,6 +45,7 @@ use coalesce::{Batch, Coalescer};
 pub use connection::Connection;
 use map::SlotMap;
 pub use map::Slots;
+pub use replica::Following;
 use shard::{Shard, failure, is_retryable};
 use tx::sql_with;
 pub use tx::{OutboxRow, Tx};

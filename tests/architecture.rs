@@ -41,6 +41,7 @@ const VALUES_OF_DOMAIN: &[&str] = &[
     "idempotency",
     "media",
     "notification",
+    "own_writes",
     "page",
     "stream",
     "Clock",

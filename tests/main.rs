@@ -14,6 +14,7 @@ mod limits;
 mod live;
 mod media;
 mod migrate;
+mod names;
 mod outage;
 mod pgbouncer;
 mod post;

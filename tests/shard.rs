@@ -1,12 +1,15 @@
 //! The rows are where they belong.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fowergram::app::Role;
 use fowergram::domain::id::{self, SLOTS, Slot, UserId};
+use fowergram::store::user::{self, Counter};
 use futures_util::future::join_all;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use crate::harness::binary::run;
 use crate::harness::client::{Person, text};
@@ -212,4 +215,33 @@ async fn shards_are_listed_for_operators() {
         "{ended:?}"
     );
     assert!(!ended.output.contains("secret-word"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_is_run_again_and_has_one_effect() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let app = world.process(Role::Api).await;
+    let store = &app.domain().store;
+    let people = [world.person_on(&client, 0).await, world.person_on(&client, 0).await];
+    let [one, two] = people.each_ref().map(Person::user_id);
+    let (runs, both_hold_one) = (AtomicUsize::new(0), Barrier::new(2));
+    let (runs, both_hold_one) = (&runs, &both_hold_one);
+    let crosswise = |first: UserId, second: UserId| {
+        store.tx(first.slot(), move |tx| async move {
+            user::lock(&tx, first).await?;
+            if runs.fetch_add(1, Ordering::SeqCst) < 2 {
+                both_hold_one.wait().await;
+            }
+            user::lock(&tx, second).await?;
+            user::count(&tx, second, Counter::Posts, 1).await
+        })
+    };
+    let (here, there) = tokio::join!(crosswise(one, two), crosswise(two, one));
+    here.expect("it succeeds");
+    there.expect("it succeeds");
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "one of the two was run again");
+    let counts = world.rows(0, "select post_count from users where post_count > 0").await;
+    assert_eq!(counts, [json!({ "post_count": 1 }), json!({ "post_count": 1 })]);
+    world.close().await;
 }

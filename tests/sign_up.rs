@@ -1,8 +1,6 @@
 //! Signing up: names are unique whatever happens between the steps.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::process::Stdio;
 use std::task::Poll;
 
 use fowergram::app::Role;
@@ -13,15 +11,13 @@ use fowergram::domain::session::Origin;
 use fowergram::domain::{Code, Domain};
 use fowergram::worker::reconcile;
 use futures_util::future::join_all;
-use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use time::Duration;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::harness::client::{Client, PASSWORD, code, text};
-use crate::harness::{SHARDS, World, eventually, stack};
+use crate::harness::{SHARDS, World};
 
-const SIGN_UP: &str = "mutation ($input: SignUpInput!) { signUp(input: $input) {
+pub const SIGN_UP: &str = "mutation ($input: SignUpInput!) { signUp(input: $input) {
     accessToken viewer { user { id username } } } }";
 const AVAILABLE: &str = "query ($name: String!) { isUsernameAvailable(username: $name) }";
 
@@ -29,12 +25,12 @@ const AVAILABLE: &str = "query ($name: String!) { isUsernameAvailable(username: 
 const PENDING: i64 = 0;
 const CONFIRMED: i64 = 1;
 
-async fn sign_up(client: &Client, username: &str, email: &str) -> Value {
+pub async fn sign_up(client: &Client, username: &str, email: &str) -> Value {
     let input = json!({ "username": username, "email": email, "password": PASSWORD });
     client.ask(SIGN_UP, json!({ "input": input })).await
 }
 
-fn account(name: &str) -> NewAccount {
+pub fn account(name: &str) -> NewAccount {
     NewAccount {
         email: format!("{name}@example.org"),
         username: name.to_owned(),
@@ -51,23 +47,23 @@ fn spelling(name: &str, number: usize) -> String {
         .collect()
 }
 
-async fn available(client: &Client, name: &str) -> bool {
+pub async fn available(client: &Client, name: &str) -> bool {
     let data = client.data(AVAILABLE, json!({ "name": name })).await;
     data["isUsernameAvailable"].as_bool().expect("an answer")
 }
 
 /// All rows of a query over all shards.
-async fn everywhere(world: &World, sql: &str) -> Vec<Value> {
+pub async fn everywhere(world: &World, sql: &str) -> Vec<Value> {
     let shards: Vec<_> = join_all((0..SHARDS).map(|index| world.rows(index, sql))).await;
     shards.into_iter().flatten().collect()
 }
 
-async fn pending_claims(world: &World) -> usize {
+pub async fn pending_claims(world: &World) -> usize {
     everywhere(world, "select * from claims where state = 0").await.len()
 }
 
 /// Checks that each name is owned by the user whose row has it, or free.
-async fn assert_names_are_whole(world: &World) {
+pub async fn assert_names_are_whole(world: &World) {
     let users = everywhere(
         world,
         "select id, lower(username) username, lower(email) email from users where state <> 9",
@@ -95,7 +91,7 @@ async fn assert_names_are_whole(world: &World) {
 }
 
 /// Polls a future so many times and drops it then, as a server does whose client hangs up.
-async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+pub async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut left = polls;
     std::future::poll_fn(|context| {
@@ -109,13 +105,13 @@ async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> Opti
 }
 
 /// A worker only now, because its reconciler would be faster than the one that is tried.
-async fn finish(world: World) {
+pub async fn finish(world: World) {
     world.process(Role::Worker).await;
     world.close().await;
 }
 
 /// Lets the reconciler come round after every claim's time is up.
-async fn reconcile_later(world: &World, domain: &Domain) -> Reconciled {
+pub async fn reconcile_later(world: &World, domain: &Domain) -> Reconciled {
     world.clock.advance(Duration::seconds(61));
     let done = reconcile::once(domain).await.expect("all shards answer");
     assert_eq!(done.left, 0);
@@ -289,94 +285,6 @@ async fn a_change_of_name_dropped_anywhere_is_mended() {
     world.clock.advance(Duration::days(31));
     let freed = reconcile::once(domain).await.expect("all shards answer");
     assert!(freed.freed >= last, "names that rested are free for all: {freed:?}");
-    assert_names_are_whole(&world).await;
-    finish(world).await;
-}
-
-/// An API process that can be killed. It is killed when this is dropped, too.
-struct Process {
-    child: tokio::process::Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    async fn start(world: &World) -> Self {
-        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_fowergram"))
-            .arg("serve")
-            .args(world.settings())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("it starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        while let Some(line) = lines.next_line().await.expect("it logs") {
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(address) = line["address"].as_str() {
-                return Self { child, address: address.parse().expect("an address") };
-            }
-        }
-        panic!("it ended without serving");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_killed_among_sign_ups_leaves_nothing() {
-    let world = World::new().await;
-    let mut process = Process::start(&world).await;
-    let client = Client::new(process.address);
-    let before = sign_up(&client, "before", "before@example.org").await;
-    assert!(before["errors"].is_null(), "{before}");
-
-    // On half of the shards no account can be inserted: their sign-ups stand still in the middle.
-    let mut locks = Vec::new();
-    for index in 0..SHARDS / 2 {
-        let connection = stack::connect(&world.shard_url(index)).await;
-        connection.execute_unprepared("begin; lock table users in share mode").await.expect("a lock");
-        locks.push(connection);
-    }
-    let name = |number: usize| format!("killed{number}");
-    let sign_ups = join_all((0..30).map(|number| {
-        let input = json!({ "username": name(number), "email": format!("{}@example.org", name(number)), "password": PASSWORD });
-        let body = json!({ "query": SIGN_UP, "variables": { "input": input } });
-        let request = client.http.post(client.url()).json(&body);
-        async move { request.send().await?.json::<Value>().await }
-    }));
-    let kill = async {
-        eventually("sign-ups stand still in the middle", async || {
-            (pending_claims(&world).await >= 6).then_some(())
-        })
-        .await;
-        process.child.kill().await.expect("it is killed");
-    };
-    let (answers, ()) = futures_util::future::join(sign_ups, kill).await;
-    for connection in locks {
-        connection.execute_unprepared("rollback").await.expect("the lock is let go");
-        connection.close().await.expect("it closes");
-    }
-    assert!(pending_claims(&world).await >= 6, "the process left something to mend");
-
-    // Another process mends it.
-    let (app, address) = world.api().await;
-    let client = Client::new(address);
-    let done = reconcile_later(&world, app.domain()).await;
-    assert!(done.freed >= 6, "{done:?}");
-    assert_names_are_whole(&world).await;
-    for (number, answer) in answers.into_iter().enumerate() {
-        let again =
-            sign_up(&client, &name(number).to_uppercase(), &format!("{}@example.org", name(number))).await;
-        if answer.is_ok_and(|answer| answer["errors"].is_null()) {
-            assert_eq!(
-                code(&again).as_deref(),
-                Some("USERNAME_TAKEN"),
-                "an account that was answered is there"
-            );
-        } else {
-            let login = app.domain().sign_in(&name(number), PASSWORD.into(), &Origin::default()).await;
-            assert!(login.is_ok(), "who was not answered has an account or can have it: {again}");
-        }
-    }
     assert_names_are_whole(&world).await;
     finish(world).await;
 }

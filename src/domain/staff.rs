@@ -8,8 +8,7 @@ use super::page::Slice;
 use super::walk::{Walk, WalkPage};
 use super::{Domain, Error, Result};
 use crate::store::overview::{self, Overview};
-use crate::store::shard::Following;
-use crate::store::user;
+use crate::store::{Following, user};
 
 /// A page of accounts, null where a row can't be read, and the error of what is missing.
 pub type Accounts = (Slice<(Walk, Option<Arc<user::Model>>)>, Option<Error>);

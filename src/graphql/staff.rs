@@ -10,8 +10,8 @@ use super::scalar::Cursor;
 use super::user::User;
 use crate::domain::page::List;
 use crate::domain::walk::WalkPage;
+use crate::store::Following;
 use crate::store::overview::Overview;
-use crate::store::shard::Following;
 
 /// A database that holds some of the rows.
 #[derive(Debug, SimpleObject)]

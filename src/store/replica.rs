@@ -13,6 +13,16 @@ use crate::domain::own_writes::WalPosition;
 /// The most moments that are remembered: an hour of probes.
 const MOMENTS: usize = 3600;
 
+/// A replica, as this process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Following {
+    pub name: String,
+    /// It is read from.
+    pub healthy: bool,
+    /// How old its copy is at most; `None` where that is not known.
+    pub lag: Option<Duration>,
+}
+
 /// How far a primary's log went, and when. The newest last.
 #[derive(Debug, Default)]
 pub struct Progress(Mutex<VecDeque<(Instant, WalPosition)>>);

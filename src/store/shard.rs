@@ -10,7 +10,7 @@ use url::Url;
 
 use super::connection::{Connection, Standing};
 use super::endpoint::Endpoint;
-use super::replica::Progress;
+use super::replica::{Following, Progress};
 use crate::config::ShardConfig;
 use crate::domain::own_writes::AtLeast;
 use crate::domain::{Error, Result};
@@ -19,16 +19,6 @@ use crate::domain::{Error, Result};
 const PRIMARY: &str = "primary";
 /// Reads that may be a little old, by the server that answered.
 const LAGGING_READS: &str = "fowergram_shard_lagging_reads_total";
-
-/// A replica, as this process sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Following {
-    pub name: String,
-    /// It is read from.
-    pub healthy: bool,
-    /// How old its copy is at most; `None` where that is not known.
-    pub lag: Option<Duration>,
-}
 
 /// A shard as this process reaches it.
 #[derive(Debug)]
