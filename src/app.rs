@@ -171,6 +171,14 @@ impl App {
         let detail = Some(format!("{served} of {}", parts.len()));
         parts.push(Part { name: "any shard".to_owned(), healthy: served > 0, required: true, detail });
         parts.extend(schemas);
+        parts.extend(domain.store.shards().iter().flat_map(|shard| {
+            shard.replicas().into_iter().map(|replica| Part {
+                name: format!("{} of shard {}", replica.name, shard.name),
+                healthy: replica.healthy,
+                required: false,
+                detail: (!replica.healthy).then(|| "is left out".to_owned()),
+            })
+        }));
         parts.extend(others);
         parts
     }

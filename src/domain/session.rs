@@ -54,7 +54,7 @@ impl Origin {
 pub struct SignedIn {
     pub viewer: Viewer,
     pub user: Arc<user::Model>,
-    pub access_token: String,
+    pub access_token: SecretString,
     pub refresh_token: SecretString,
 }
 
@@ -93,7 +93,7 @@ impl Domain {
     pub(super) fn signed_in(&self, user: Arc<user::Model>, token: &RefreshToken) -> Result<SignedIn> {
         let access = self.accounts.tokens.issue(user.id(), token.session)?;
         let viewer = Viewer { user: user.id(), session: token.session, expires_at: access.expires_at };
-        Ok(SignedIn { viewer, user, access_token: access.text, refresh_token: token.text() })
+        Ok(SignedIn { viewer, user, access_token: access.text.into(), refresh_token: token.text() })
     }
 
     /// Changes a refresh token for the next one, and an access token. The same token again within 10 s

@@ -53,7 +53,7 @@ impl From<SignedIn> for AuthPayload {
         Self {
             access_expires_at: DateTime(signed_in.viewer.expires_at),
             viewer: Viewer { row: signed_in.user, viewer: signed_in.viewer },
-            access_token: signed_in.access_token,
+            access_token: signed_in.access_token.expose_secret().to_owned(),
             refresh_token: signed_in.refresh_token.expose_secret().to_owned(),
         }
     }
