@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod media;
 pub mod mention;
 pub mod message;
+pub mod message_change;
 pub mod notification;
 pub mod own_writes;
 pub mod page;

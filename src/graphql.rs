@@ -15,6 +15,7 @@ pub mod hashtag;
 pub mod limits;
 pub mod loader;
 pub mod media;
+pub mod message_change;
 pub mod node;
 pub mod notification;
 pub mod nullable;
@@ -56,6 +57,7 @@ pub struct Mutation(
     post::PostMutation,
     comment::CommentMutation,
     conversation::ConversationMutation,
+    message_change::MessageChangeMutation,
     notification::NotificationMutation,
 );
 

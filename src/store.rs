@@ -21,6 +21,7 @@ pub mod notification;
 pub mod outbox;
 pub mod overview;
 pub mod post;
+pub mod reaction;
 mod replica;
 pub mod schema;
 pub mod session;
@@ -327,6 +328,7 @@ pub struct Tables {
     pub first_members: Rows<conversation::FirstMembers>,
     pub messages: Rows<message::ById>,
     pub last_messages: Rows<message::LastMessage>,
+    pub reactions: Rows<reaction::ReactionsTo>,
     pub inbox: Rows<inbox::Entry>,
     pub notifications: Rows<notification::ById>,
     pub notification_actors: Rows<notification::FirstActors>,
@@ -348,6 +350,7 @@ impl Tables {
             first_members: Rows::new(store, tasks),
             messages: Rows::new(store, tasks),
             last_messages: Rows::new(store, tasks),
+            reactions: Rows::new(store, tasks),
             inbox: Rows::new(store, tasks),
             notifications: Rows::new(store, tasks),
             notification_actors: Rows::new(store, tasks),

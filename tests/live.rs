@@ -41,7 +41,7 @@ async fn next(socket: &mut Socket) -> Value {
 }
 
 /// Writes until a first message is told, so that the subscription is known to be in force.
-async fn warm_up(writer: &Person, conversation: &str, socket: &mut Socket) {
+pub async fn warm_up(writer: &Person, conversation: &str, socket: &mut Socket) {
     let told = AtomicBool::new(false);
     let write = async {
         while !told.load(Ordering::Relaxed) {

@@ -13,6 +13,7 @@ mod input;
 mod limits;
 mod live;
 mod media;
+mod message;
 mod migrate;
 mod names;
 mod outage;

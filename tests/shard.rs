@@ -52,7 +52,8 @@ async fn live_a_little(people: &[Person]) {
             person.like(&posts[next]).await;
             let comment = person.comment(&posts[next], None, "near").await;
             people[other].comment(&posts[next], Some(&comment), "nearer").await;
-            person.write(json!({ "postId": posts[other] }), "in the thread").await;
+            let (thread, _) = person.write(json!({ "postId": posts[other] }), "in the thread").await;
+            person.react_to_last(&thread).await;
             person.write(json!({ "userId": people[next].id }), "direct").await;
         }
     }))

@@ -91,6 +91,11 @@ const SEND: &str = "mutation ($input: SendMessageInput!) { sendMessage(input: $i
 const READ: &str = "mutation ($id: ID!) { markNotificationAsRead(id: $id) { unreadCount } }";
 const READ_ALL: &str = "mutation { markAllNotificationsAsRead { unreadCount } }";
 const UPLOAD: &str = "mutation ($file: Upload!) { uploadMedia(file: $file) { media { id } } }";
+const EDIT: &str = "mutation ($id: ID!) { editMessage(id: $id, text: \"mine\") { message { id } } }";
+const UNSEND: &str = "mutation ($id: ID!) { deleteMessage(id: $id) { message { id } } }";
+const REACT: &str =
+    "mutation ($id: ID!) { reactToMessage(id: $id, emoji: \"👍\", on: true) { message { id } } }";
+const SEEN: &str = "mutation ($id: ID!) { markConversationRead(id: $id, seq: 1) { conversation { id } } }";
 const LISTEN: &str = "subscription ($id: ID!) { messageAdded(conversationId: $id) { cursor } }";
 
 /// Each root field, without a token.
@@ -165,6 +170,14 @@ fn anonymous(of: &Things) -> Vec<Row> {
         (READ, id(notification), stranger()),
         (READ, id("nonsense"), stranger()),
         (READ_ALL, json!({}), stranger()),
+        (EDIT, id(message), stranger()),
+        (EDIT, id("nonsense"), stranger()),
+        (UNSEND, id(message), stranger()),
+        (UNSEND, id("nonsense"), stranger()),
+        (REACT, id(message), stranger()),
+        (REACT, id("nonsense"), stranger()),
+        (SEEN, id(conversation), stranger()),
+        (SEEN, id("nonsense"), stranger()),
         (LISTEN, id(conversation), stranger()),
         (LISTEN, id("nonsense"), stranger()),
         ("subscription { newNotification { cursor } }", json!({}), stranger()),
@@ -203,6 +216,10 @@ fn signed_in(of: &Things) -> Vec<Row> {
         (SEND, send(json!({ "postId": post }), ("replyToId", message)), refused("BAD_USER_INPUT")),
         (SEND, send(json!({ "postId": post }), ("mediaIds", media)), missing()),
         (READ, id(notification), missing()),
+        (EDIT, id(message), missing()),
+        (UNSEND, id(message), missing()),
+        (REACT, id(message), missing()),
+        (SEEN, id(conversation), missing()),
         (LISTEN, id(conversation), missing()),
     ]
 }

@@ -12,6 +12,7 @@ mod m20261120_000004_conversation;
 mod m20261120_000005_notification;
 mod m20261121_000006_backfill;
 mod m20261121_000007_user_lists;
+mod m20261121_000008_message_changes;
 
 pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManagerConnection};
 
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000005_notification::Migration),
             Box::new(m20261121_000006_backfill::Migration),
             Box::new(m20261121_000007_user_lists::Migration),
+            Box::new(m20261121_000008_message_changes::Migration),
         ]
     }
 }

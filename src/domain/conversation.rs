@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::account::Viewer;
 use super::event::Sent;
 use super::id::{ConversationId, PostId, UserId};
+use super::notification::Kind;
 use super::page::{Page, Place, Slice};
 use super::{Domain, Error, Result};
-use crate::store::{conversation, inbox, message};
+use crate::store::{conversation, inbox, message, notification};
 
 /// What a conversation is. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,23 @@ impl Domain {
             (place, found.filter(|row| row.post().is_none_or(|post| posts.contains_key(&post))))
         });
         Ok((Slice::cut(rows.collect(), page), away))
+    }
+
+    /// Says that the viewer has read a conversation up to the message with this number; never back. What
+    /// notified of its messages is read as well.
+    pub async fn mark_conversation_read(&self, viewer: &Viewer, id: ConversationId, seq: i32) -> Result<()> {
+        if seq < 0 {
+            return Err(Error::invalid("seq", "is less than 0"));
+        }
+        self.require_conversation(Some(viewer), id).await?;
+        let user = viewer.user;
+        self.write(user, user.slot(), |tx| async move {
+            if inbox::mark_read(&tx, user, id, seq).await? {
+                notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// In how many of the viewer's conversations there is something unread.

@@ -215,6 +215,8 @@ async fn write(
         created_at: now,
         edited_at: None,
         deleted_at: None,
+        edited_change: 0,
+        changed_at: None,
     };
     message::insert(tx, row).await?;
     let sent = Some(Sent { seq: counted.seq, sender, members, at: super::clock::to_millis(now) });

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use async_graphql::{
     ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject,
 };
+use uuid::Uuid;
 
 use super::context::ContextExt;
 use super::error::tell_beside;
 use super::media::{self, Media};
+use super::message_change::Reaction;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, Extra, forward};
 use super::post::{self, Post};
@@ -22,6 +24,7 @@ use crate::domain::text::IdempotencyKey;
 use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
 use crate::store::message::{self, LastMessage};
+use crate::store::reaction::ReactionsTo;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::domain::conversation::ConversationKind")]
@@ -205,6 +208,13 @@ impl Message {
             Ok(ctx.loader().load_one(id).await?.map(|row| Message { row }))
         })
         .await
+    }
+
+    /// The most frequent first.
+    async fn reactions(&self, ctx: &Context<'_>) -> Result<Vec<Reaction>> {
+        let viewer = ctx.viewer().map_or(Uuid::nil(), |viewer| viewer.user.uuid());
+        let counted = ctx.loader().load_one(ReactionsTo { message: self.row.id(), viewer }).await?;
+        Ok(counted.iter().flat_map(|counted| counted.iter()).map(Reaction::from).collect())
     }
 
     async fn created_at(&self) -> DateTime {

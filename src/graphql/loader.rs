@@ -23,6 +23,7 @@ use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
 use crate::store::message::{self, LastMessage};
 use crate::store::notification::{self, ActorsOf, UnreadOf};
+use crate::store::reaction::{Counted, ReactionsTo};
 use crate::store::{Loaded, comment, media, user};
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
@@ -207,6 +208,15 @@ impl Loader<LastMessage> for Reader {
 
     async fn load(&self, keys: &[LastMessage]) -> Result<HashMap<LastMessage, Self::Value>, Error> {
         Ok(found(self.domain.tables.last_messages.load(keys).await))
+    }
+}
+
+impl Loader<ReactionsTo> for Reader {
+    type Value = Result<Arc<Vec<Counted>>, Error>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[ReactionsTo]) -> Result<HashMap<ReactionsTo, Self::Value>, Error> {
+        Ok(found(self.domain.tables.reactions.load(keys).await))
     }
 }
 

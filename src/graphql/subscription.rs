@@ -52,7 +52,7 @@ impl MessageChange {
             Self::Sent
         } else if row.deleted_at.is_some() {
             Self::Deleted
-        } else if row.edited_at.is_some() {
+        } else if row.edited_change > since {
             Self::Edited
         } else {
             Self::Reacted
@@ -213,8 +213,7 @@ fn message_event(cursor: Cursor, replayed: bool, row: Arc<message::Model>, since
     let change = MessageChange::of(&row, since);
     let at = match change {
         MessageChange::Sent => Some(row.created_at),
-        MessageChange::Deleted => row.deleted_at,
-        MessageChange::Edited | MessageChange::Reacted => row.edited_at,
+        MessageChange::Edited | MessageChange::Deleted | MessageChange::Reacted => row.changed_at,
     };
     let at = at.unwrap_or(row.created_at).into();
     Event::Message(MessageEvent { cursor, replayed, at, message: Message { row }, change })

@@ -241,6 +241,18 @@ pub async fn count_message(tx: &Tx, id: ConversationId) -> Result<Option<Model>>
     Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }
 
+/// Counts a change that is no new message, and holds the conversation until the transaction ends.
+pub async fn count_change(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
+    let sql = "update conversations set change = change + 1 where id = $1 returning *";
+    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+}
+
+/// Holds the conversation until the transaction ends.
+pub async fn lock(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
+    let sql = "select * from conversations where id = $1 for update";
+    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+}
+
 /// The members who joined last, at most `limit`.
 pub async fn newest_members(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserId>> {
     let sql = "select * from members where conversation_id = $1

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Connection, sql_with};
+use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::event::Sent;
 use crate::domain::id::{ConversationId, Slot, UserId};
@@ -88,6 +88,15 @@ pub async fn unread_conversations(connection: &Connection, user: UserId) -> Resu
         .await
         .map_err(failure)?;
     Ok(row.map_or(0, |row| row.count))
+}
+
+/// Says that a user has read a conversation up to this number; never back. False: it is not in the user's list.
+pub async fn mark_read(tx: &Tx, user: UserId, conversation: ConversationId, seq: i32) -> Result<bool> {
+    let sql = "update inbox set read_seq = greatest(read_seq, least($3, last_seq))
+        where user_id = $1 and conversation_id = $2";
+    let values = [user.uuid().into(), conversation.uuid().into(), seq.into()];
+    let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Tells these members, all of one shard, of a message. Only a greater number has an effect, so that

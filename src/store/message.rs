@@ -31,6 +31,8 @@ pub struct Model {
     pub created_at: OffsetDateTime,
     pub edited_at: Option<OffsetDateTime>,
     pub deleted_at: Option<OffsetDateTime>,
+    pub edited_change: i64,
+    pub changed_at: Option<OffsetDateTime>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -118,6 +120,34 @@ pub async fn insert(tx: &Tx, message: Model) -> Result<()> {
 /// A message, as the transaction sees it.
 pub async fn find(tx: &Tx, id: MessageId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid()).one(tx.connection()).await.map_err(failure)
+}
+
+/// Writes another text; `change` is the conversation's counter with it.
+pub async fn edit(tx: &Tx, id: MessageId, text: &str, change: i64) -> Result<()> {
+    let sql =
+        "update messages set text = $2, edited_at = $3, change = $4, edited_change = $4, changed_at = $3
+        where id = $1";
+    let values = [id.uuid().into(), text.into(), tx.clock().now().into(), change.into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Leaves of a message its number and who sent it; `change` is the conversation's counter with it.
+pub async fn mark_deleted(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
+    let sql = "with gone as (delete from reactions where message_id = $1)
+        update messages set text = null, media_ids = '{}', shared_post_id = null,
+            deleted_at = $2, change = $3, changed_at = $2 where id = $1";
+    let values = [id.uuid().into(), tx.clock().now().into(), change.into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Says that something about a message is another; `change` is the conversation's counter with it.
+pub async fn touch(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
+    let sql = "update messages set change = $2, changed_at = $3 where id = $1";
+    let values = [id.uuid().into(), change.into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
 }
 
 /// A page of a conversation's messages by their number; from the end in the opposite order.

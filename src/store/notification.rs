@@ -293,6 +293,22 @@ pub async fn mark_read(tx: &Tx, user: UserId, id: NotificationId) -> Result<i32>
     left.map(|left| left.unread_count).ok_or_else(gone)
 }
 
+#[derive(FromQueryResult)]
+struct Found {
+    id: Uuid,
+}
+
+/// The same for the notification of a kind that is about this target, if there is one that is not read.
+pub async fn mark_read_about(tx: &Tx, user: UserId, kind: i16, target: Uuid) -> Result<()> {
+    let sql = "select id from notifications
+        where user_id = $1 and kind = $2 and target_id = $3 and not is_read and actor_count > 0";
+    let statement = sql_with(sql, [user.uuid().into(), kind.into(), target.into()]);
+    match Found::find_by_statement(statement).one(tx.connection()).await.map_err(failure)? {
+        Some(unread) => mark_read(tx, user, NotificationId::from_row(unread.id)).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// Marks all notifications of this user that are not newer than a place in the list; returns how many
 /// are left unread.
 pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime, Uuid)>) -> Result<i32> {

@@ -57,6 +57,14 @@ impl Person {
         (text(&sent["conversation"]["id"]), sent["message"]["seq"].as_i64().expect("a number"))
     }
 
+    /// Gives a thumb to the last message of a conversation.
+    pub async fn react_to_last(&self, conversation: &str) {
+        let query = "query ($id: ID!) { conversation(id: $id) { lastMessage { id } } }";
+        let data = self.client.data(query, json!({ "id": conversation })).await;
+        let last = text(&data["conversation"]["lastMessage"]["id"]);
+        self.succeed("reactToMessage(id: $id, emoji: \"👍\", on: true) { message { id } }", &last).await;
+    }
+
     /// A small picture that can be shown.
     pub async fn media(&self) -> String {
         self.client.ready_media(picture(16, 12)).await

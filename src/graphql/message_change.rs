@@ -1,0 +1,108 @@
+//! What people do to messages that were sent.
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+
+use super::context::ContextExt;
+use super::conversation::{self, Conversation, Message};
+use super::nullable::{Nullable, nullable};
+use crate::domain::Error;
+use crate::domain::id::{ConversationId, MessageId};
+use crate::domain::message_change::Emoji;
+use crate::store::reaction::Counted;
+
+/// How often one emoji was given to a message.
+#[derive(Debug, SimpleObject)]
+pub struct Reaction {
+    pub emoji: String,
+    pub count: i32,
+    pub viewer_reacted: bool,
+}
+
+impl From<&Counted> for Reaction {
+    fn from(counted: &Counted) -> Self {
+        let Counted { emoji, count, by_viewer } = counted;
+        let count = i32::try_from(*count).unwrap_or(i32::MAX);
+        Self { emoji: emoji.clone(), count, viewer_reacted: *by_viewer }
+    }
+}
+
+#[derive(SimpleObject)]
+pub struct MessagePayload {
+    pub message: Message,
+    pub conversation: Conversation,
+}
+
+#[derive(SimpleObject)]
+pub struct ConversationPayload {
+    pub conversation: Conversation,
+}
+
+/// The message as it is now.
+async fn payload(ctx: &Context<'_>, id: MessageId) -> Result<Option<MessagePayload>, Error> {
+    let row = ctx.loader().load_one(id).await?.ok_or(Error::NotFound("message"))?;
+    let conversation = conversation::load(ctx, row.conversation()).await?;
+    let conversation = conversation.ok_or(Error::NotFound("conversation"))?;
+    Ok(Some(MessagePayload { message: Message { row }, conversation }))
+}
+
+#[derive(Default)]
+pub struct MessageChangeMutation;
+
+#[Object]
+impl MessageChangeMutation {
+    /// by its sender
+    async fn edit_message(&self, ctx: &Context<'_>, id: ID, text: String) -> Nullable<MessagePayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = MessageId::parse("id", &id)?;
+            ctx.domain().edit_message(viewer, id, &text).await?;
+            payload(ctx, id).await
+        })
+        .await
+    }
+
+    /// by its sender; leaves a tombstone that keeps its seq
+    async fn delete_message(&self, ctx: &Context<'_>, id: ID) -> Nullable<MessagePayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = MessageId::parse("id", &id)?;
+            ctx.domain().delete_message(viewer, id).await?;
+            payload(ctx, id).await
+        })
+        .await
+    }
+
+    /// at most 5 different ones a person and message
+    async fn react_to_message(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        emoji: String,
+        on: bool,
+    ) -> Nullable<MessagePayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = MessageId::parse("id", &id)?;
+            ctx.domain().react_to_message(viewer, id, Emoji::parse("emoji", &emoji)?, on).await?;
+            payload(ctx, id).await
+        })
+        .await
+    }
+
+    /// up to and with the message of this number; never back
+    async fn mark_conversation_read(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        seq: i32,
+    ) -> Nullable<ConversationPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let id = ConversationId::parse("id", &id)?;
+            ctx.domain().mark_conversation_read(viewer, id, seq).await?;
+            let conversation = conversation::load(ctx, id).await?.ok_or(Error::NotFound("conversation"))?;
+            Ok(Some(ConversationPayload { conversation }))
+        })
+        .await
+    }
+}
