@@ -29,7 +29,8 @@ pub enum Table {
 }
 
 impl Table {
-    const fn names(self) -> (&'static str, &'static str, &'static str) {
+    /// The table, and its columns for the owner and the other.
+    pub(super) const fn names(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Likes => ("likes", "post_id", "user_id"),
             Self::Liked => ("liked", "user_id", "post_id"),
@@ -73,24 +74,32 @@ pub async fn set(tx: &Tx, table: Table, owner: Uuid, other: Uuid, active: bool) 
 }
 
 /// Brings a mirror to a version of its edge. What it adds to the count of the owner's edges: 1, 0 or -1.
-pub async fn mirror(
-    tx: &Tx,
-    table: Table,
-    (owner, other): (Uuid, Uuid),
-    active: bool,
-    version: i64,
-) -> Result<i32> {
+pub async fn mirror(tx: &Tx, table: Table, pair: (Uuid, Uuid), active: bool, version: i64) -> Result<i32> {
+    let known = hold(tx, table, pair).await?;
+    if known.version >= version {
+        return Ok(0);
+    }
+    write(tx, table, pair, active, version).await?;
+    Ok(i32::from(active) - i32::from(known.active))
+}
+
+/// How an edge stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Known {
+    pub active: bool,
+    pub version: i64,
+}
+
+/// Locks a mirror's row until the transaction ends. One that was never there is put there, as ended and
+/// at version 0.
+pub async fn hold(tx: &Tx, table: Table, (owner, other): (Uuid, Uuid)) -> Result<Known> {
     let (name, owner_column, other_column) = table.names();
-    let lock = format!(
-        "select active, version from {name} where {owner_column} = $1 and {other_column} = $2 for update"
-    );
     let insert = format!(
         "insert into {name} ({owner_column}, {other_column}, active, version, changed_at)
          values ($1, $2, false, 0, $3) on conflict do nothing"
     );
-    let update = format!(
-        "update {name} set active = $3, version = $4, changed_at = $5
-         where {owner_column} = $1 and {other_column} = $2"
+    let lock = format!(
+        "select active, version from {name} where {owner_column} = $1 and {other_column} = $2 for update"
     );
     let now = tx.clock().now();
     let connection = tx.connection();
@@ -98,20 +107,30 @@ pub async fn mirror(
         .execute_raw(sql_with(&insert, [owner.into(), other.into(), now.into()]))
         .await
         .map_err(failure)?;
-    let known = Known::find_by_statement(sql_with(&lock, [owner.into(), other.into()]))
+    Known::find_by_statement(sql_with(&lock, [owner.into(), other.into()]))
         .one(connection)
         .await
-        .map_err(failure)?;
-    let Some(known) = known.filter(|known| known.version < version) else { return Ok(0) };
-    let values = [owner.into(), other.into(), active.into(), version.into(), now.into()];
-    connection.execute_raw(sql_with(&update, values)).await.map_err(failure)?;
-    Ok(i32::from(active) - i32::from(known.active))
+        .map_err(failure)?
+        .ok_or_else(|| Error::internal(anyhow::anyhow!("a mirror went while it was locked")))
 }
 
-#[derive(FromQueryResult)]
-struct Known {
+/// Writes how a mirror stands, whatever its version was. Only for who holds it, and has read the edge
+/// since.
+pub async fn write(
+    tx: &Tx,
+    table: Table,
+    (owner, other): (Uuid, Uuid),
     active: bool,
     version: i64,
+) -> Result<()> {
+    let (name, owner_column, other_column) = table.names();
+    let update = format!(
+        "update {name} set active = $3, version = $4, changed_at = $5
+         where {owner_column} = $1 and {other_column} = $2"
+    );
+    let values = [owner.into(), other.into(), active.into(), version.into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(&update, values)).await.map_err(failure)?;
+    Ok(())
 }
 
 /// One end of an edge in a list, with what its cursor needs.

@@ -5,32 +5,49 @@ use uuid::Uuid;
 
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
 use crate::domain::id::{PostId, Slot};
+use crate::domain::{Error, Result};
 
-#[derive(FromQueryResult)]
-struct Known {
-    active: bool,
-    version: i64,
+/// How a post stands in a tag's list. One that was never there has version -1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Known {
+    pub active: bool,
+    pub version: i64,
 }
 
 /// Brings the entry of a post to a version, and the tag's count with it. An older version changes nothing.
 pub async fn index(tx: &Tx, name: &str, post: PostId, active: bool, version: i64) -> Result<()> {
-    let slot = tx.slot().column();
-    let connection = tx.connection();
+    let known = hold(tx, name, post).await?;
+    if known.version >= version {
+        return Ok(());
+    }
+    write(tx, name, post, known, Known { active, version }).await
+}
+
+/// Locks the entry of a post until the transaction ends; it is made where there is none.
+pub async fn hold(tx: &Tx, name: &str, post: PostId) -> Result<Known> {
     let insert = "insert into hashtag_posts (slot, name, post_id, active, version)
         values ($1, $2, $3, false, -1) on conflict do nothing";
-    let key = [slot.into(), name.into(), post.uuid().into()];
-    connection.execute_raw(sql_with(insert, key.clone())).await.map_err(failure)?;
+    let key = [tx.slot().column().into(), name.into(), post.uuid().into()];
+    tx.connection().execute_raw(sql_with(insert, key.clone())).await.map_err(failure)?;
     let lock =
         "select active, version from hashtag_posts where slot = $1 and name = $2 and post_id = $3 for update";
-    let known = Known::find_by_statement(sql_with(lock, key)).one(connection).await.map_err(failure)?;
-    let Some(known) = known.filter(|known| known.version < version) else { return Ok(()) };
+    Known::find_by_statement(sql_with(lock, key))
+        .one(tx.connection())
+        .await
+        .map_err(failure)?
+        .ok_or_else(|| Error::internal(anyhow::anyhow!("a tag's entry went while it was locked")))
+}
+
+/// Writes an entry that is held, whatever its version was, and the tag's count with it.
+pub async fn write(tx: &Tx, name: &str, post: PostId, known: Known, to: Known) -> Result<()> {
+    let slot = tx.slot().column();
+    let connection = tx.connection();
     let update = "update hashtag_posts set active = $4, version = $5
         where slot = $1 and name = $2 and post_id = $3";
-    let values = [slot.into(), name.into(), post.uuid().into(), active.into(), version.into()];
+    let values = [slot.into(), name.into(), post.uuid().into(), to.active.into(), to.version.into()];
     connection.execute_raw(sql_with(update, values)).await.map_err(failure)?;
-    let by = i32::from(active) - i32::from(known.active);
+    let by = i32::from(to.active) - i32::from(known.active);
     if by != 0 {
         let count = "insert into hashtags (slot, name, post_count) values ($1, $2, $3)
             on conflict (slot, name) do update set post_count = hashtags.post_count + excluded.post_count";
