@@ -4,7 +4,7 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards test lint bench bench-faults bench-partitions schema clean-dev
+.PHONY: help dev shards doctor test lint bench bench-faults bench-partitions schema clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ dev: ## everything on this machine, with a demo network; PORT and DEV_DIR say wh
 shards: ## what lies on which shard of a running `make dev`
 	@[ -e "$(DEV_DIR)/env" ] || { echo "there is no $(DEV_DIR)/env: start make dev first" >&2; exit 1; }
 	@set -a; . "$(DEV_DIR)/env"; set +a; exec cargo run --quiet -- shards list $(ARGS)
+
+doctor: ## whether the data of a running `make dev` agrees with itself; ARGS=--fix mends it
+	@[ -e "$(DEV_DIR)/env" ] || { echo "there is no $(DEV_DIR)/env: start make dev first" >&2; exit 1; }
+	@set -a; . "$(DEV_DIR)/env"; set +a; LOG=warn exec cargo run --quiet -- doctor $(ARGS)
 
 test: ## all tests, on real servers
 	@scripts/setup.sh test

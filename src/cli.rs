@@ -1,6 +1,7 @@
 //! The commands: what a person or a supervisor starts.
 
 mod dev;
+mod doctor;
 mod fault;
 mod migrate;
 mod scaffold;
@@ -43,6 +44,8 @@ enum Command {
     /// Look at the shards
     #[command(subcommand)]
     Shards(shards::Shards),
+    /// Say where the data does not agree with itself, and mend it
+    Doctor(Box<doctor::DoctorArgs>),
     /// Change the shards' schema
     Migrate(Box<migrate::MigrateArgs>),
     /// Fill an empty system with a believable demo network (a worker must be running)
@@ -101,6 +104,7 @@ impl Cli {
             Command::Dev(args) => dev::run(*args).await?,
             Command::Shards(shards) => return shards.run().await,
             Command::Migrate(args) => return args.run().await,
+            Command::Doctor(args) => return args.run().await,
             Command::Seed(args) => {
                 telemetry::init(&args.config.log)?;
                 let app = App::start(args.config, Role::Api, Clock::system()).await?;

@@ -2,7 +2,6 @@
 
 mod cast;
 mod plan;
-mod progress;
 mod words;
 
 use std::collections::HashMap;
@@ -15,9 +14,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::domain::Domain;
 use crate::domain::account::Viewer;
 use crate::domain::id::PostId;
+use crate::progress::Stage;
 use cast::Cast;
 use plan::{Person, Plan};
-use progress::Stage;
 
 /// Whom to sign in as.
 pub const DEMO_LOGIN: &str = "demo";

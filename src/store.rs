@@ -2,6 +2,7 @@
 //!
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
+pub mod audit;
 pub mod backfill;
 pub mod claim;
 pub mod coalesce;

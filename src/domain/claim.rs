@@ -65,13 +65,19 @@ impl Name {
     }
 
     /// The name of a claim; `None` if the kind is one that this version does not know.
-    fn of(claim: &claim::Model) -> Option<Self> {
+    pub fn of(claim: &claim::Model) -> Option<Self> {
         let kind = match claim.kind {
             0 => ClaimKind::Username,
             1 => ClaimKind::Email,
             _ => return None,
         };
         Some(Self { kind, text: claim.name.clone() })
+    }
+
+    /// Both names of a stored user.
+    pub fn both(username: &str, email: &str) -> [Self; 2] {
+        let name = |kind, text: &str| Self { kind, text: text.to_ascii_lowercase() };
+        [name(ClaimKind::Username, username), name(ClaimKind::Email, email)]
     }
 
     pub fn kind(&self) -> ClaimKind {
@@ -101,6 +107,17 @@ impl Name {
             ClaimKind::Username => Error::UsernameTaken,
             ClaimKind::Email => Error::EmailTaken,
         }
+    }
+}
+
+/// As people tell operators: `username:ada`.
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            ClaimKind::Username => "username",
+            ClaimKind::Email => "email",
+        };
+        write!(f, "{kind}:{}", self.text)
     }
 }
 
@@ -232,6 +249,24 @@ impl Domain {
             return Ok(if changed { Settled::Confirmed } else { Settled::Changed });
         }
         Ok(if self.free_claim(claim).await? { Settled::Freed } else { Settled::Changed })
+    }
+
+    /// Claims a name for the user whose row names it, where nobody claims it. False where somebody does, or
+    /// the row names another. The user's row is held meanwhile, so that it goes on naming it.
+    pub async fn claim_again(&self, name: &Name, user: UserId) -> Result<bool> {
+        let confirmed = &claim::Model {
+            state: ClaimState::Confirmed as i16,
+            ..pending(name, user, None, self.clock.now() + PENDING)
+        };
+        self.store
+            .tx(user.slot(), |tx| async move {
+                if !user::lock(&tx, user).await?.is_some_and(|row| name.is_of(&row)) {
+                    return Ok(false);
+                }
+                let take = |tx| async move { claim::take(&tx, confirmed).await };
+                Ok(self.store.tx(name.slot(), take).await?.is_none())
+            })
+            .await
     }
 
     /// Settles up to `limit` claims of the shard with this index.

@@ -29,7 +29,7 @@ impl Tag {
         &self.0
     }
 
-    /// Where its posts are listed.
+    /// Where the tag's list lies.
     pub fn slot(&self) -> Slot {
         Slot::of_bytes(format!("#{}", self.0).as_bytes())
     }

@@ -169,7 +169,7 @@ pub async fn list(
 }
 
 /// Locks what is told to a user until the transaction ends.
-async fn lock(tx: &Tx, user: UserId) -> Result<()> {
+pub(super) async fn lock(tx: &Tx, user: UserId) -> Result<()> {
     let sql = "insert into receivers (user_id) values ($1)
         on conflict (user_id) do update set n = receivers.n";
     tx.connection().execute_raw(sql_with(sql, [user.uuid().into()])).await.map_err(failure)?;

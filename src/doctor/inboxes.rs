@@ -1,0 +1,135 @@
+//! Members' inboxes against their conversations.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::ward::Ward;
+use super::{BATCH, PAGE};
+use crate::domain::Result;
+use crate::domain::clock::to_millis;
+use crate::domain::event::Sent;
+use crate::domain::id::{ConversationId, UserId, slot_of};
+use crate::domain::message::MAX_INBOXES;
+use crate::store::audit::inbox::{self as audit, Entry, Member, Pair};
+
+pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
+    from_conversations(ward).await?;
+    from_inboxes(ward).await
+}
+
+/// Looks for members of this shard's conversations who were not told of the last message.
+async fn from_conversations(ward: &mut Ward<'_>) -> Result<()> {
+    let mut after = (Uuid::nil(), Uuid::nil());
+    loop {
+        let page = async |connection| audit::page(&connection, after, PAGE, MAX_INBOXES).await;
+        let mut page = ward.ask(page).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.conversation_id, last.user_id);
+        ward.looked(page.len());
+        let cutoff = ward.cutoff();
+        page.retain(|member| member.was_told && member.sent_at.is_some_and(|at| at < cutoff));
+        let behind = |connection, members| async move { audit::behind(&connection, members).await };
+        let suspects = ward.ask_owners(page, |member: &Member| slot_of(member.user_id), behind).await;
+        look_again(ward, &suspects).await;
+    }
+}
+
+/// Looks for entries in this shard's inboxes that no conversation is behind, or not so many messages.
+async fn from_inboxes(ward: &mut Ward<'_>) -> Result<()> {
+    let mut after = (Uuid::nil(), Uuid::nil());
+    loop {
+        let page = async |connection| audit::entries(&connection, after, PAGE).await;
+        let page = ward.ask(page).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.user_id, last.conversation_id);
+        ward.looked(page.len());
+        let strange = |connection, entries| async move { audit::strange(&connection, entries).await };
+        let suspects = ward.ask_owners(page, |entry: &Entry| slot_of(entry.conversation_id), strange).await;
+        look_again(ward, &suspects).await;
+    }
+}
+
+async fn look_again(ward: &mut Ward<'_>, suspects: &[Pair]) {
+    for pairs in suspects.chunks(BATCH) {
+        match compare(ward, pairs).await {
+            Ok(faults) => {
+                for (pair, what) in faults {
+                    let done = if ward.options.fix { mend(ward, pair).await } else { Ok(false) };
+                    let mended = ward.mended(done);
+                    ward.fault(format!("{} {}", pair.0, pair.1), what, mended);
+                }
+            }
+            Err(error) => ward.unseen(ward.shard, &error),
+        }
+    }
+}
+
+/// Which of these entries are wrong, and how.
+async fn compare(ward: &Ward<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, String)>> {
+    let cutoff = ward.cutoff();
+    // The inboxes first: what changes between the two reads has changed after the cutoff.
+    let work = |connection, pairs| async move { audit::entries_of(&connection, pairs).await };
+    let entries = ward.ask_all_owners(pairs.to_vec(), |pair: &Pair| slot_of(pair.0), work).await?;
+    let entries: HashMap<Pair, Entry> =
+        entries.into_iter().map(|entry| ((entry.user_id, entry.conversation_id), entry)).collect();
+    let work = |connection, pairs| async move { audit::fetch(&connection, pairs, MAX_INBOXES).await };
+    let members = ward.ask_all_owners(pairs.to_vec(), |pair: &Pair| slot_of(pair.1), work).await?;
+    let members: HashMap<Pair, Member> =
+        members.into_iter().map(|member| ((member.user_id, member.conversation_id), member)).collect();
+    let wrong = pairs.iter().filter_map(|pair| {
+        let (entry, member) = (entries.get(pair), members.get(pair));
+        let is_old = entry.is_some_and(|entry| entry.last_message_at < cutoff);
+        let what = match (entry, member) {
+            (Some(_), None) if is_old => "is there, and its user takes no part".to_owned(),
+            (entry, Some(member)) => {
+                let (stored, seq) = (entry.map(|entry| entry.last_seq), member.seq.unwrap_or(0));
+                let late = member.was_told
+                    && stored < Some(seq)
+                    && member.sent_at.is_some_and(|sent_at| sent_at < cutoff);
+                let ahead = is_old && stored > Some(seq);
+                if !late && !ahead {
+                    return None;
+                }
+                let stored = stored.map_or_else(|| "absent".to_owned(), |stored| format!("at {stored}"));
+                format!("is {stored}, and the last message is {seq}")
+            }
+            _ => return None,
+        };
+        Some((*pair, what))
+    });
+    Ok(wrong.collect())
+}
+
+/// Brings an entry to its conversation: back, under the entry's lock, behind which the conversation is
+/// read; forward as the message's event does.
+async fn mend(ward: &Ward<'_>, pair: Pair) -> Result<bool> {
+    let alone = ward.mending().await;
+    let store = ward.store();
+    let member = store
+        .tx(slot_of(pair.0), |tx| async move {
+            let entry = audit::hold(&tx, pair).await?;
+            let read = async |connection| audit::fetch(&connection, vec![pair], MAX_INBOXES).await;
+            let member = store.read(slot_of(pair.1), read).await?.pop();
+            match (&entry, &member) {
+                (Some(_), None) => audit::remove(&tx, pair).await?,
+                (Some(entry), Some(member)) if entry.last_seq > member.seq.unwrap_or(0) => {
+                    let at = member.sent_at.unwrap_or(entry.last_message_at);
+                    audit::take_back(&tx, pair, member.seq.unwrap_or(0), at).await?;
+                }
+                _ => {}
+            }
+            Ok(member)
+        })
+        .await?;
+    drop(alone);
+    if let Some(Member {
+        was_told: true, seq: Some(seq), sender_id: Some(sender), sent_at: Some(at), ..
+    }) = member
+    {
+        let (sender, members) = (UserId::from_row(sender), vec![UserId::from_row(pair.0)]);
+        let sent = Sent { seq, sender, members, at: to_millis(at) };
+        ward.domain.deliver_to_inboxes(ConversationId::from_row(pair.1), &sent).await?;
+    }
+    Ok(true)
+}

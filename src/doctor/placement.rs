@@ -1,0 +1,156 @@
+//! Rows in a shard that does not own their slot. Nobody reads or writes them there.
+
+use super::ward::Ward;
+use crate::domain::id::{SLOTS, Slot};
+use crate::domain::{Error, Result};
+use crate::store::audit::placement::{self as audit, Stray, Table};
+
+/// How many blocks of a table, 8 kB each, are read at once: all of their rows may be strays.
+const BLOCKS: i64 = 500;
+
+pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
+    let tables = ward.ask(async |connection| audit::tables(&connection).await).await?;
+    // What others refer to is copied first and deleted last.
+    for table in &tables {
+        walk(ward, table, false).await?;
+    }
+    if ward.options.fix && ward.line.found > 0 {
+        for table in tables.iter().rev() {
+            walk(ward, table, true).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Goes over a table once: reports strays and copies them to their owners, or deletes those that their
+/// owners have.
+async fn walk(ward: &mut Ward<'_>, table: &Table, delete: bool) -> Result<()> {
+    for first in (0..table.blocks).step_by(usize::try_from(BLOCKS).unwrap_or(1)) {
+        let owned = &multirange(&owned(ward));
+        let read = async |connection| audit::strays(&connection, table, (first, first + BLOCKS), owned).await;
+        let (looked, strays) = ward.ask(read).await?;
+        if !delete {
+            ward.looked(usize::try_from(looked).unwrap_or(0));
+        }
+        if strays.is_empty() {
+            continue;
+        }
+        // The map may have changed since it was read.
+        ward.store().refresh_map().await.map_err(Error::internal)?;
+        let strays: Vec<Stray> = strays
+            .into_iter()
+            .filter(|stray| owner(ward, stray).is_some_and(|owner| owner != ward.shard))
+            .collect();
+        if delete {
+            remove(ward, table, strays).await;
+        } else {
+            report(ward, table, &strays);
+            if ward.options.fix {
+                copy(ward, table, strays).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn owner(ward: &Ward<'_>, stray: &Stray) -> Option<usize> {
+    Slot::new(stray.slot).map(|slot| ward.store().owner(slot))
+}
+
+fn owned(ward: &Ward<'_>) -> Vec<(u16, u16)> {
+    runs(
+        (0..SLOTS).filter(|slot| Slot::new(*slot).is_some_and(|slot| ward.store().owner(slot) == ward.shard)),
+    )
+}
+
+/// Slots in order, as runs with both ends.
+pub(super) fn runs(slots: impl Iterator<Item = u16>) -> Vec<(u16, u16)> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for slot in slots {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == slot => *last = slot,
+            _ => runs.push((slot, slot)),
+        }
+    }
+    runs
+}
+
+fn multirange(runs: &[(u16, u16)]) -> String {
+    let runs: Vec<String> = runs.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
+    format!("{{{}}}", runs.join(","))
+}
+
+fn id(table: &Table, key: &str) -> String {
+    format!("{} {key}", table.name)
+}
+
+fn report(ward: &mut Ward<'_>, table: &Table, strays: &[Stray]) {
+    for stray in strays {
+        let owner = owner(ward, stray).map_or("", |owner| &ward.store().shards()[owner].name);
+        let what = format!("slot {} belongs to {owner}", stray.slot);
+        ward.fault(id(table, &stray.key), what, false);
+    }
+}
+
+/// The strays by their owners.
+fn by_owner(ward: &Ward<'_>, strays: Vec<Stray>) -> Vec<(usize, Vec<Stray>)> {
+    let mut groups: Vec<(usize, Vec<Stray>)> = Vec::new();
+    for stray in strays {
+        let Some(owner) = owner(ward, &stray) else { continue };
+        match groups.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, group)) => group.push(stray),
+            None => groups.push((owner, vec![stray])),
+        }
+    }
+    groups
+}
+
+async fn copy(ward: &Ward<'_>, table: &Table, strays: Vec<Stray>) {
+    let store = ward.store();
+    let insert = |owner, rows: Vec<Stray>| async move {
+        store.read_shard(owner, async |connection| audit::copy(&connection, table, &rows).await).await
+    };
+    for (owner, group) in by_owner(ward, strays) {
+        if insert(owner, group.clone()).await.is_ok() {
+            continue;
+        }
+        // One that its owner does not take keeps no others here.
+        for stray in group {
+            if let Err(error) = insert(owner, vec![stray]).await {
+                tracing::warn!(table = table.name, cause = ?error, "a row can't be copied to its owner");
+            }
+        }
+    }
+}
+
+async fn remove(ward: &mut Ward<'_>, table: &Table, strays: Vec<Stray>) {
+    for (owner, mut group) in by_owner(ward, strays) {
+        let (store, rows) = (ward.store(), &group);
+        let there =
+            store.read_shard(owner, async |connection| audit::present(&connection, table, rows).await);
+        let removed = match there.await {
+            Ok(there) => {
+                group.retain(|stray| there.contains(&stray.key));
+                ward.ask(async |connection| audit::remove(&connection, table, &group).await).await
+            }
+            error => error,
+        };
+        match removed {
+            Ok(keys) => keys.iter().for_each(|key| ward.line.mended(&id(table, key))),
+            Err(error) => tracing::warn!(table = table.name, cause = ?error, "strays can't be removed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_written_as_ranges() {
+        let runs = runs([0, 1, 2, 7, 9, 10].into_iter());
+        assert_eq!(runs, [(0, 2), (7, 7), (9, 10)]);
+        assert_eq!(multirange(&runs), "{[0,2],[7,7],[9,10]}");
+        assert_eq!(multirange(&[]), "{}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What belongs to a shard itself: its schema's version, and its outbox.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::PAGE;
+use super::ward::Ward;
+use crate::domain::Result;
+use crate::store::audit::state;
+use crate::worker::relay;
+
+/// How long to wait for the connection to NATS before events are left where they are.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Migrations are left to `fowergram migrate`, for they take their own time.
+pub(super) async fn schema(ward: &mut Ward<'_>) -> Result<()> {
+    let schema = ward.ask(async |connection| state::schema(&connection).await).await?;
+    ward.looked(schema.applied);
+    for name in schema.pending {
+        ward.fault(name, "is not applied: run `fowergram migrate up`".to_owned(), false);
+    }
+    for name in schema.unknown {
+        ward.fault(name, "is not of this release".to_owned(), false);
+    }
+    Ok(())
+}
+
+/// Events that wait are published, as the sweeper of a worker does.
+pub(super) async fn outbox(ward: &mut Ward<'_>) -> Result<()> {
+    let seconds = ward.options.grace.as_seconds_f64();
+    let look = async |connection| {
+        let (rows, _) = state::outbox(&connection, seconds).await?;
+        Ok((rows, state::waiting(&connection, seconds, PAGE).await?))
+    };
+    let (rows, waiting) = ward.ask(look).await?;
+    ward.looked(usize::try_from(rows).unwrap_or(0));
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    if ward.options.fix {
+        publish(ward).await;
+    }
+    let left = ward.ask(async |connection| state::waiting(&connection, seconds, PAGE).await).await?;
+    for event in waiting {
+        let mended = ward.options.fix && !left.iter().any(|left| left.id == event.id);
+        ward.fault(event.id.to_string(), format!("{} waits for {:.0} s", event.subject, event.age), mended);
+    }
+    Ok(())
+}
+
+async fn publish(ward: &Ward<'_>) {
+    let bus = &ward.domain.bus;
+    let connected = async {
+        while bus.ping().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let done = async {
+        tokio::time::timeout(CONNECT, connected).await?;
+        bus.ensure_streams().await?;
+        relay::sweep(&ward.domain.store, bus, ward.shard, &CancellationToken::new()).await?;
+        anyhow::Ok(())
+    };
+    if let Err(error) = done.await {
+        tracing::warn!(%error, "events can't be published now");
+    }
+}

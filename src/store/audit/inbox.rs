@@ -1,0 +1,171 @@
+//! Members' inboxes against their conversations.
+
+use sea_orm::FromQueryResult;
+use sea_orm::entity::prelude::*;
+use time::OffsetDateTime;
+
+use crate::domain::Result;
+use crate::store::shard::failure;
+use crate::store::{Connection, Tx, sql_with};
+
+/// A member of a conversation, and what the member's inbox has to say of it.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Member {
+    pub user_id: Uuid,
+    pub conversation_id: Uuid,
+    /// Whether the last message went to this member.
+    pub was_told: bool,
+    /// The last message: none where nobody has written.
+    pub seq: Option<i32>,
+    pub sender_id: Option<Uuid>,
+    pub sent_at: Option<OffsetDateTime>,
+}
+
+/// (user, conversation)
+pub type Pair = (Uuid, Uuid);
+
+/// Who joined after the last message has not been told of it, and of a long thread only the `told` who
+/// joined last.
+fn members(from: &str, told: i64) -> String {
+    format!(
+        "select m.user_id, m.conversation_id, last.seq, last.sender_id, last.created_at as sent_at,
+            coalesce(last.created_at >= m.joined_at and (
+                last.sender_id = m.user_id or (select count(*) from (
+                    select from members later where later.conversation_id = m.conversation_id
+                        and (later.joined_at, later.user_id) > (m.joined_at, m.user_id)
+                    limit {told}) later) < {told}), false) as was_told
+        from {from}
+        left join lateral (
+            select seq, sender_id, created_at from messages where conversation_id = m.conversation_id
+            order by seq desc limit 1) last on true"
+    )
+}
+
+/// The next members behind `after`, which is (conversation, user), by their keys.
+pub async fn page(
+    connection: &Connection,
+    after: (Uuid, Uuid),
+    limit: i64,
+    told: i64,
+) -> Result<Vec<Member>> {
+    let sql = members(
+        "(select * from members where (conversation_id, user_id) > ($1, $2)
+            order by conversation_id, user_id limit $3) m",
+        told,
+    );
+    let sql = format!("{sql} order by m.conversation_id, m.user_id");
+    Member::find_by_statement(sql_with(&sql, [after.0.into(), after.1.into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
+}
+
+/// Those of these who are members.
+pub async fn fetch(connection: &Connection, asked: Vec<Pair>, told: i64) -> Result<Vec<Member>> {
+    let sql = members(
+        "(select members.* from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
+            join members using (user_id, conversation_id)) m",
+        told,
+    );
+    let (users, conversations): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
+    Member::find_by_statement(sql_with(&sql, [users.into(), conversations.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
+}
+
+#[derive(FromQueryResult)]
+struct Key {
+    user_id: Uuid,
+    conversation_id: Uuid,
+}
+
+/// Those of these members whose inboxes are behind, or absent.
+pub async fn behind(connection: &Connection, members: Vec<Member>) -> Result<Vec<Pair>> {
+    let sql = "select m.user_id, m.conversation_id
+        from unnest($1::uuid[], $2::uuid[], $3::integer[]) m (user_id, conversation_id, seq)
+        left join inbox i using (user_id, conversation_id) where i.user_id is null or i.last_seq < m.seq";
+    let users: Vec<Uuid> = members.iter().map(|member| member.user_id).collect();
+    let conversations: Vec<Uuid> = members.iter().map(|member| member.conversation_id).collect();
+    let seqs: Vec<i32> = members.iter().map(|member| member.seq.unwrap_or(0)).collect();
+    pairs(connection, sql, [users.into(), conversations.into(), seqs.into()]).await
+}
+
+async fn pairs<const N: usize>(
+    connection: &Connection,
+    sql: &str,
+    values: [sea_orm::Value; N],
+) -> Result<Vec<Pair>> {
+    let rows = Key::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.conversation_id)).collect())
+}
+
+/// An entry of an inbox.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Entry {
+    pub user_id: Uuid,
+    pub conversation_id: Uuid,
+    pub last_seq: i32,
+    pub last_message_at: OffsetDateTime,
+}
+
+/// The next entries behind `after`, by their keys.
+pub async fn entries(connection: &Connection, after: Pair, limit: i64) -> Result<Vec<Entry>> {
+    let sql = "select user_id, conversation_id, last_seq, last_message_at from inbox
+        where (user_id, conversation_id) > ($1, $2) order by user_id, conversation_id limit $3";
+    Entry::find_by_statement(sql_with(sql, [after.0.into(), after.1.into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
+}
+
+/// Those of these entries that are of no member, or say more messages than there are.
+pub async fn strange(connection: &Connection, entries: Vec<Entry>) -> Result<Vec<Pair>> {
+    let sql = "select e.user_id, e.conversation_id
+        from unnest($1::uuid[], $2::uuid[], $3::integer[]) e (user_id, conversation_id, last_seq)
+        left join members m using (user_id, conversation_id)
+        where m.user_id is null or e.last_seq > coalesce(
+            (select max(seq) from messages where conversation_id = e.conversation_id), 0)";
+    let users: Vec<Uuid> = entries.iter().map(|entry| entry.user_id).collect();
+    let conversations: Vec<Uuid> = entries.iter().map(|entry| entry.conversation_id).collect();
+    let seqs: Vec<i32> = entries.iter().map(|entry| entry.last_seq).collect();
+    pairs(connection, sql, [users.into(), conversations.into(), seqs.into()]).await
+}
+
+/// The entries of these pairs.
+pub async fn entries_of(connection: &Connection, asked: Vec<Pair>) -> Result<Vec<Entry>> {
+    let sql = "select user_id, conversation_id, last_seq, last_message_at
+        from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
+        join inbox using (user_id, conversation_id)";
+    let (users, conversations): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
+    Entry::find_by_statement(sql_with(sql, [users.into(), conversations.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
+}
+
+/// An entry, locked until the transaction ends.
+pub async fn hold(tx: &Tx, (user, conversation): Pair) -> Result<Option<Entry>> {
+    let sql = "select user_id, conversation_id, last_seq, last_message_at from inbox
+        where user_id = $1 and conversation_id = $2 for update";
+    Entry::find_by_statement(sql_with(sql, [user.into(), conversation.into()]))
+        .one(tx.connection())
+        .await
+        .map_err(failure)
+}
+
+/// Takes an entry that is held back to the last message that there is.
+pub async fn take_back(tx: &Tx, (user, conversation): Pair, seq: i32, at: OffsetDateTime) -> Result<()> {
+    let sql = "update inbox set last_seq = $3, read_seq = least(read_seq, $3), last_message_at = $4
+        where user_id = $1 and conversation_id = $2";
+    let values = [user.into(), conversation.into(), seq.into(), at.into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Removes an entry that is held.
+pub async fn remove(tx: &Tx, (user, conversation): Pair) -> Result<()> {
+    let sql = "delete from inbox where user_id = $1 and conversation_id = $2";
+    tx.connection().execute_raw(sql_with(sql, [user.into(), conversation.into()])).await.map_err(failure)?;
+    Ok(())
+}
