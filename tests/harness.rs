@@ -204,6 +204,11 @@ impl World {
         stack::rows(&self.shard_url(index), sql).await
     }
 
+    /// Changes one shard past the system under test.
+    pub async fn execute(&self, index: usize, sql: &str) {
+        stack::execute(&self.shard_url(index), sql).await;
+    }
+
     /// Waits until no event waits in any outbox, then checks that none had to be given up.
     pub async fn settle(&self) {
         eventually("the outboxes are empty", async || {

@@ -32,6 +32,11 @@ fn command(arguments: &[String], folder: &Path) -> Command {
 
 /// Runs a command that ends by itself.
 pub async fn run(arguments: &[String], environment: &[(&str, &str)]) -> Ended {
+    run_within(PATIENCE, arguments, environment).await
+}
+
+/// The same for one that takes its time.
+pub async fn run_within(patience: Duration, arguments: &[String], environment: &[(&str, &str)]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
     run_in(folder.path(), arguments, environment).await
 }
@@ -40,7 +45,7 @@ pub async fn run(arguments: &[String], environment: &[(&str, &str)]) -> Ended {
 pub async fn run_in(folder: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Ended {
     let mut command = command(arguments, folder);
     let run = command.envs(environment.iter().copied()).output();
-    let output = tokio::time::timeout(PATIENCE, run).await.expect("it ends").expect("it runs");
+    let output = tokio::time::timeout(patience, run).await.expect("it ends").expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ended {
         code: output.status.code(),
@@ -85,6 +90,11 @@ impl Running {
     pub async fn terminate(&self) {
         let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await;
         assert!(told.expect("kill runs").success());
+    }
+
+    /// As a power cut does.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("it is killed");
     }
 
     pub async fn ended(&mut self) -> ExitStatus {

@@ -134,6 +134,13 @@ pub async fn connect(url: &str) -> DatabaseConnection {
     Database::connect(options).await.expect("the shard answers")
 }
 
+/// Runs statements, one after the other.
+pub async fn execute(url: &str, sql: &str) {
+    let connection = connect(url).await;
+    connection.execute_unprepared(sql).await.expect("the statements run");
+    connection.close().await.expect("closes");
+}
+
 /// Rows as JSON objects.
 pub async fn rows(url: &str, sql: &str) -> Vec<serde_json::Value> {
     let connection = connect(url).await;
