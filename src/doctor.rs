@@ -41,7 +41,7 @@ use crate::domain::{Domain, Result};
 use crate::progress::Stage;
 
 /// How many rows are read at once.
-const PAGE: i64 = 10_000;
+const PAGE: i64 = 5_000;
 /// How many differences are looked at again at once.
 const BATCH: usize = 500;
 

@@ -16,6 +16,8 @@ use futures_util::future::{join, join_all};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+#[cfg(target_os = "linux")]
+use crate::harness::binary::Running;
 use crate::harness::binary::{Ended, run_within};
 use crate::harness::client::{Client, Person, text};
 use crate::harness::{SHARDS, World};
@@ -290,6 +292,25 @@ async fn sums(world: &World, given_up: &str) -> Vec<Value> {
     sums
 }
 
+/// What a run takes, whatever the tables have, in bytes.
+#[cfg(target_os = "linux")]
+const MEMORY: u64 = 150 * 1024 * 1024;
+
+/// The most memory that a run holds, in bytes.
+#[cfg(target_os = "linux")]
+async fn most_memory(world: &World) -> u64 {
+    let settings = [&["--log=off".to_owned(), "--grace=0".to_owned()], world.settings()].concat();
+    let mut running = Running::start("doctor", &settings);
+    let (mut most, start) = (0, Instant::now());
+    while let Some(held) = running.high_water() {
+        most = most.max(held);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(running.ended().await.success());
+    println!("a run takes {:?} and {} MiB", start.elapsed(), most >> 20);
+    most
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_faults_among_a_million_rows() {
     const PEOPLE: usize = 44_000;
@@ -300,6 +321,8 @@ async fn twenty_faults_among_a_million_rows() {
     assert!(rows > 1_000_000, "{rows} rows");
     is_well(&world).await;
 
+    #[cfg(target_os = "linux")]
+    assert!(most_memory(&world).await < MEMORY);
     let (_, lost) = find(&world, "select id from media where state = 2 order by id limit 1").await;
     let before = sums(&world, &lost).await;
     let mut planted = plant(&world, &PLANTED).await;

@@ -281,14 +281,6 @@ async fn an_image_is_used_once_and_by_its_owner() {
     world.close().await;
 }
 
-/// The most memory that a process has held, in bytes.
-#[cfg(target_os = "linux")]
-fn high_water(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a mark");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
-}
-
 /// As `docs/OPERATIONS.md` states it: what a worker takes without images, and 12 bytes for each pixel of
 /// those that it works on at once.
 #[cfg(target_os = "linux")]
@@ -307,7 +299,7 @@ async fn the_workers_memory_is_bounded() {
     for (name, media) in &refused {
         is_refused(client, media, name).await;
     }
-    let after_bombs = high_water(worker.pid());
+    let after_bombs = worker.high_water().expect("it runs");
     println!("the worker's memory after the bombs: {} MiB", after_bombs >> 20);
     assert!(after_bombs < BASE, "{after_bombs}");
 
@@ -318,7 +310,7 @@ async fn the_workers_memory_is_bounded() {
     for media in &uploads {
         assert_eq!(worked_on(client, media).await["state"], "READY");
     }
-    let after_photos = high_water(worker.pid());
+    let after_photos = worker.high_water().expect("it runs");
     println!("and after two photos of 24 megapixels: {} MiB", after_photos >> 20);
     let limits = &app.config().media;
     let bound = BASE + 12 * limits.max_image_pixels * limits.image_workers as u64;

@@ -92,6 +92,14 @@ impl Running {
         assert!(told.expect("kill runs").success());
     }
 
+    /// The most memory that it has held, in bytes; none of one that has ended.
+    #[cfg(target_os = "linux")]
+    pub fn high_water(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
     /// As a power cut does.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("it is killed");
