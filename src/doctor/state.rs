@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::PAGE;
 use super::ward::Ward;
 use crate::domain::Result;
-use crate::store::audit::state;
+use crate::store::audit::outbox;
+use crate::store::schema;
 use crate::worker::relay;
 
 /// How long to wait for the connection to NATS before events are left where they are.
@@ -15,8 +16,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Migrations are left to `fowergram migrate`, for they take their own time.
 pub(super) async fn schema(ward: &mut Ward<'_>) -> Result<()> {
-    let schema = ward.ask(async |connection| state::schema(&connection).await).await?;
-    ward.looked(schema.applied);
+    let schema = schema::version(&ward.domain.store.shards()[ward.shard]).await?;
+    ward.looked(schema.applied.len());
     for name in schema.pending {
         ward.fault(name, "is not applied: run `fowergram migrate up`".to_owned(), false);
     }
@@ -30,8 +31,8 @@ pub(super) async fn schema(ward: &mut Ward<'_>) -> Result<()> {
 pub(super) async fn outbox(ward: &mut Ward<'_>) -> Result<()> {
     let seconds = ward.options.grace.as_seconds_f64();
     let look = async |connection| {
-        let (rows, _) = state::outbox(&connection, seconds).await?;
-        Ok((rows, state::waiting(&connection, seconds, PAGE).await?))
+        let (rows, _) = outbox::count(&connection, seconds).await?;
+        Ok((rows, outbox::waiting(&connection, seconds, PAGE).await?))
     };
     let (rows, waiting) = ward.ask(look).await?;
     ward.looked(usize::try_from(rows).unwrap_or(0));
@@ -41,7 +42,7 @@ pub(super) async fn outbox(ward: &mut Ward<'_>) -> Result<()> {
     if ward.options.fix {
         publish(ward).await;
     }
-    let left = ward.ask(async |connection| state::waiting(&connection, seconds, PAGE).await).await?;
+    let left = ward.ask(async |connection| outbox::waiting(&connection, seconds, PAGE).await).await?;
     for event in waiting {
         let mended = ward.options.fix && !left.iter().any(|left| left.id == event.id);
         ward.fault(event.id.to_string(), format!("{} waits for {:.0} s", event.subject, event.age), mended);

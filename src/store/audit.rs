@@ -9,5 +9,5 @@ pub mod edge;
 pub mod hashtag;
 pub mod inbox;
 pub mod media;
+pub mod outbox;
 pub mod placement;
-pub mod state;

@@ -38,11 +38,20 @@ pub async fn run(arguments: &[String], environment: &[(&str, &str)]) -> Ended {
 /// The same for one that takes its time.
 pub async fn run_within(patience: Duration, arguments: &[String], environment: &[(&str, &str)]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
-    run_in(folder.path(), arguments, environment).await
+    end_of(patience, folder.path(), arguments, environment).await
 }
 
 /// The same in a folder.
 pub async fn run_in(folder: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Ended {
+    end_of(PATIENCE, folder, arguments, environment).await
+}
+
+async fn end_of(
+    patience: Duration,
+    folder: &Path,
+    arguments: &[String],
+    environment: &[(&str, &str)],
+) -> Ended {
     let mut command = command(arguments, folder);
     let run = command.envs(environment.iter().copied()).output();
     let output = tokio::time::timeout(patience, run).await.expect("it ends").expect("it runs");
