@@ -241,7 +241,8 @@ async fn a_deadlock_is_run_again_and_has_one_effect() {
     let (here, there) = tokio::join!(crosswise(one, two), crosswise(two, one));
     here.expect("it succeeds");
     there.expect("it succeeds");
-    assert_eq!(runs.load(Ordering::SeqCst), 3, "one of the two was run again");
+    // Both, where both find out at the same moment.
+    assert!(runs.load(Ordering::SeqCst) > 2, "neither of the two was run again");
     let counts = world.rows(0, "select post_count from users where post_count > 0").await;
     assert_eq!(counts, [json!({ "post_count": 1 }), json!({ "post_count": 1 })]);
     world.close().await;

@@ -157,6 +157,7 @@ impl Finder<'_> {
             "password" => json!(PASSWORD),
             "login" => json!(things.email),
             "name" => json!("sun"),
+            "emoji" => json!("👍"),
             "contentType" => json!("image/jpeg"),
             "bytes" => json!(1000),
             "sha256" => json!("0".repeat(64)),
@@ -205,6 +206,7 @@ impl Finder<'_> {
             ("post", &things.post),
             ("comment", &things.comment),
             ("conversation", &things.conversation),
+            ("message", &things.message),
             ("notification", &things.notification),
             ("session", &things.session),
         ];

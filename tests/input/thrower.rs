@@ -19,6 +19,7 @@ pub struct Things {
     pub post: String,
     pub comment: String,
     pub conversation: String,
+    pub message: String,
     pub media: String,
     /// Media whose file does not come.
     pub awaited: String,
@@ -189,7 +190,7 @@ async fn things(client: &Client, person: &Person) -> Things {
     let query = "mutation ($input: CreateCommentInput!) { createComment(input: $input) { comment { id } } }";
     let comment = other.client.data(query, json!({ "input": input })).await;
     let input = json!({ "idempotencyKey": "m", "to": { "userId": other.id }, "text": "Hello" });
-    let query = "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { conversation { id } } }";
+    let query = "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { conversation { id } message { id } } }";
     let sent = person.client.data(query, json!({ "input": input })).await;
     let sessions = other.client.data("{ viewer { sessions { id } } }", json!({})).await;
     let notification = eventually("the comment is told", async || {
@@ -203,6 +204,7 @@ async fn things(client: &Client, person: &Person) -> Things {
         post,
         comment: text(&comment["createComment"]["comment"]["id"]),
         conversation: text(&sent["sendMessage"]["conversation"]["id"]),
+        message: text(&sent["sendMessage"]["message"]["id"]),
         media,
         awaited: text(&awaited["createUpload"]["media"]["id"]),
         notification,
