@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::harness::World;
 use crate::harness::client::{Client, PASSWORD, code, picture, text};
+use crate::harness::{World, eventually};
 
 const SIGN_UP: &str = "mutation ($input: SignUpInput!) { signUp(input: $input) { viewer { user { username fullName } email } } }";
 const SIGN_IN: &str = "mutation ($input: SignInInput!) { signIn(input: $input) { viewer { user { id } } } }";
@@ -238,5 +238,43 @@ async fn one_of_many_takes_a_name_over() {
     }
     world.clock.advance(Duration::days(31));
     assert!(client.data(AVAILABLE, json!({ "name": former })).await["isUsernameAvailable"] == true);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signs_in_sees_its_own_lists_in_the_answer() {
+    const LISTS: &str = "viewer { user { id } feed { nodes { caption } } sessions { current }
+        notifications { unreadCount nodes { kind } } conversations { unreadCount nodes { id } } }";
+    let world = World::new().await;
+    let client = world.system().await;
+    let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
+    ada.follow(&bob).await;
+    let media = bob.media().await;
+    bob.show(&media, "Harbour").await;
+    let (conversation, _) = bob.write(json!({ "userId": ada.id }), "hello").await;
+    eventually("all is in its list", async || {
+        let data = ada.client.data(&format!("{{ {LISTS} }}"), json!({})).await;
+        let viewer = &data["viewer"];
+        let told = [&viewer["feed"], &viewer["notifications"], &viewer["conversations"]];
+        told.iter().all(|list| !list["nodes"][0].is_null()).then_some(())
+    })
+    .await;
+    world.settle().await;
+
+    let sign_in = format!("mutation ($input: SignInInput!) {{ signIn(input: $input) {{ {LISTS} }} }}");
+    let input = json!({ "input": { "login": "ada", "password": PASSWORD } });
+    // Without a token, and with one of somebody else.
+    for asked in [&client, &bob.client] {
+        let data = asked.data(&sign_in, input.clone()).await;
+        let viewer = &data["signIn"]["viewer"];
+        assert_eq!(viewer["user"]["id"], json!(ada.id));
+        assert_eq!(viewer["feed"]["nodes"], json!([{ "caption": "Harbour" }]));
+        assert_eq!(viewer["notifications"]["nodes"], json!([{ "kind": "MESSAGE" }]));
+        assert_eq!(viewer["notifications"]["unreadCount"], 1);
+        let inbox = json!({ "unreadCount": 1, "nodes": [{ "id": conversation }] });
+        assert_eq!(viewer["conversations"], inbox);
+        let sessions = viewer["sessions"].as_array().expect("a list");
+        assert_eq!(sessions.iter().filter(|session| session["current"] == true).count(), 1);
+    }
     world.close().await;
 }

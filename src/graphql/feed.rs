@@ -8,6 +8,7 @@ use super::page::{Connection, Extra, forward};
 use super::post::Post;
 use super::scalar::{Cursor, DateTime};
 use crate::domain::Error;
+use crate::domain::account::Viewer;
 use crate::domain::clock::from_millis;
 use crate::domain::page::List;
 
@@ -30,10 +31,10 @@ pub type FeedConnection = Connection<Post, FeedFields>;
 /// A page of the viewer's feed, the newest post first.
 pub async fn of_viewer(
     ctx: &Context<'_>,
+    viewer: &Viewer,
     first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<FeedConnection, Error> {
-    let viewer = ctx.require_viewer()?;
     let page = forward(List::Feed, first, after)?;
     let feed = ctx.domain().read_feed(viewer, &page).await?;
     tell_beside(ctx, feed.away);

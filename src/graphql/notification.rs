@@ -13,6 +13,7 @@ use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::Error;
+use crate::domain::account::Viewer;
 use crate::domain::id::{self, CommentId, ConversationId, NotificationId, PostId, UserId};
 use crate::domain::notification::{Kind, MAX_ACTORS};
 use crate::domain::page::{List, Place};
@@ -188,11 +189,11 @@ pub type NotificationConnection = Connection<Notification, NotificationExtra>;
 /// A page of the viewer's notifications, those in which somebody acted last first.
 pub async fn of_viewer(
     ctx: &Context<'_>,
+    viewer: &Viewer,
     first: Option<i32>,
     after: Option<&Cursor>,
     kinds: Option<Vec<NotificationKind>>,
 ) -> Result<NotificationConnection, Error> {
-    let viewer = ctx.require_viewer()?;
     let page = forward(List::Notifications, first, after)?;
     let kinds: Option<Vec<Kind>> = kinds.map(|kinds| kinds.into_iter().map(Kind::from).collect());
     let rows = ctx.domain().notifications(viewer, &page, kinds.as_deref()).await?;

@@ -79,7 +79,7 @@ impl Viewer {
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<FeedConnection> {
-        nullable(async { Ok(Some(feed::of_viewer(ctx, first, after.as_ref()).await?)) }).await
+        nullable(async { Ok(Some(feed::of_viewer(ctx, &self.viewer, first, after.as_ref()).await?)) }).await
     }
 
     /// those in which somebody acted last first
@@ -90,7 +90,10 @@ impl Viewer {
         after: Option<Cursor>,
         kinds: Option<Vec<NotificationKind>>,
     ) -> Nullable<NotificationConnection> {
-        nullable(async { Ok(Some(notification::of_viewer(ctx, first, after.as_ref(), kinds).await?)) }).await
+        nullable(async {
+            Ok(Some(notification::of_viewer(ctx, &self.viewer, first, after.as_ref(), kinds).await?))
+        })
+        .await
     }
 
     /// the one with the newest message first
@@ -100,7 +103,8 @@ impl Viewer {
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<ConversationConnection> {
-        nullable(async { Ok(Some(conversation::of_viewer(ctx, first, after.as_ref()).await?)) }).await
+        nullable(async { Ok(Some(conversation::of_viewer(ctx, &self.viewer, first, after.as_ref()).await?)) })
+            .await
     }
 
     /// the sign-ins that are in force, the one seen last first
