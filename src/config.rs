@@ -82,7 +82,7 @@ pub struct HttpConfig {
     #[arg(long, env = "MAX_CONCURRENT_REQUESTS", default_value_t = 1024)]
     pub max_concurrent_requests: usize,
 
-    /// How many sockets may be open at once
+    /// How many sockets and event streams may be open at once
     #[arg(long, env = "MAX_SOCKETS", default_value_t = 20_000)]
     pub max_sockets: usize,
 

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod binary;
 pub mod client;
+pub mod events;
 pub mod files;
 pub mod schema;
 pub mod stack;

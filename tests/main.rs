@@ -25,6 +25,7 @@ mod schema;
 mod session;
 mod shard;
 mod sign_up;
+mod sse;
 mod startup;
 mod story;
 mod stranger;

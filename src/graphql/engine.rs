@@ -114,7 +114,7 @@ where
 
 /// Whether the operation may be asked for with GET, which must change nothing.
 pub fn is_safe(operation: &Operation) -> bool {
-    operation.kind == OperationType::Query
+    operation.kind != OperationType::Mutation
 }
 
 /// Ends a request after its validation.

@@ -1,11 +1,12 @@
 //! What comes with an operation, on whichever transport.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use async_graphql::Variables;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::telemetry::RequestId;
 
@@ -19,15 +20,21 @@ pub struct Incoming<'a> {
     pub operation_name: Option<Cow<'a, str>>,
     #[serde(default)]
     pub variables: Variables,
-    /// Checked to be an object, and not used.
-    #[expect(clippy::zero_sized_map_values, reason = "a set is no JSON object")]
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<std::collections::HashMap<String, IgnoredAny>>,
+    /// What marks the operation on a stream that it shares with others. The rest of `extensions` must be
+    /// an object, and is not used.
+    #[serde(default, rename = "extensions", deserialize_with = "operation_id")]
+    pub operation_id: Option<String>,
+}
+
+fn operation_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let extensions = Option::<HashMap<String, &'de RawValue>>::deserialize(deserializer)?;
+    let id = extensions.as_ref().and_then(|extensions| extensions.get("operationId"));
+    Ok(id.and_then(|id| serde_json::from_str(id.get()).ok()))
 }
 
 impl<'a> Incoming<'a> {
     pub fn new(query: Cow<'a, str>, operation_name: Option<Cow<'a, str>>, variables: Variables) -> Self {
-        Self { query, operation_name, variables, _extensions: None }
+        Self { query, operation_name, variables, operation_id: None }
     }
 
     /// The same, for longer than the bytes that it was read from.
@@ -36,7 +43,7 @@ impl<'a> Incoming<'a> {
             query: Cow::Owned(self.query.into_owned()),
             operation_name: self.operation_name.map(|name| Cow::Owned(name.into_owned())),
             variables: self.variables,
-            _extensions: None,
+            operation_id: self.operation_id,
         }
     }
 

@@ -3,6 +3,8 @@
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
+use crate::app::App;
+use crate::domain::account::Viewer;
 use crate::domain::{Error, Result};
 
 /// The token in the `Authorization` header; none is an anonymous request.
@@ -20,6 +22,14 @@ pub fn token(value: &str) -> Result<&str> {
             Ok(token.trim())
         }
         _ => Err(Error::Unauthenticated),
+    }
+}
+
+/// Resolves when a socket or stream of this viewer must end; for a stranger never.
+pub async fn ended(app: &App, viewer: Option<&Viewer>) -> Error {
+    match viewer {
+        Some(viewer) => app.closed(viewer).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -44,11 +44,11 @@ impl Cors {
     }
 
     /// Answers the browser's question before a request.
-    pub fn preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    pub fn preflight(&self, request: &HeaderMap, methods: &'static str, response: &mut HeaderMap) {
         self.mark(request, response);
-        response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         let allowed = "authorization, content-type, x-request-id, x-requested-with, graphql-require-preflight, \
-                       apollo-require-preflight";
+                       apollo-require-preflight, x-graphql-event-stream-token";
         response.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use async_graphql::ServerError;
 use async_graphql::parser::types::OperationType;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::body::{self, Received};
@@ -42,7 +43,7 @@ pub async fn handle(State(http): State<Http>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if parts.method == Method::OPTIONS {
         let mut response = StatusCode::NO_CONTENT.into_response();
-        http.cors.preflight(&parts.headers, response.headers_mut());
+        http.cors.preflight(&parts.headers, reply::METHODS, response.headers_mut());
         return response;
     }
     let id = reply::request_id(&parts.headers);
@@ -51,10 +52,7 @@ pub async fn handle(State(http): State<Http>, request: Request) -> Response {
         Some(_) => within_request(id.clone(), answer(&http, &parts, body, &id)).await,
         None => Err(not_acceptable()),
     };
-    let answer = answer.unwrap_or_else(|refused| {
-        telemetry::metrics().refused(refused.code().unwrap_or(Code::Internal));
-        refused
-    });
+    let answer = answer.unwrap_or_else(Answer::counted);
     let mut response = answer.respond(accepted.unwrap_or(Media::Json), &id);
     http.cors.mark(&parts.headers, response.headers_mut());
     telemetry::metrics().request("/graphql", response.status().as_u16(), started.elapsed());
@@ -68,12 +66,7 @@ fn not_acceptable() -> Answer {
 
 /// `Err` is what was refused before it ran.
 async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Result<Answer, Answer> {
-    let Ok(_running) = http.requests.try_acquire() else {
-        telemetry::metrics().overload();
-        let refusal = Error::RateLimited { retry_after_ms: 1000 }.into();
-        return Err(Answer::Rejected(StatusCode::SERVICE_UNAVAILABLE, refusal));
-    };
-    let limit = http.app.config().http.max_body_bytes;
+    let _running = place(http)?;
     if parts.method == Method::GET {
         let incoming = body::of_query(parts.uri.query().unwrap_or_default())?;
         return run(http, parts, Received { incoming, uploads: Vec::new() }, id).await;
@@ -84,14 +77,14 @@ async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Resul
     }
     match Content::of(&parts.headers) {
         Some(Content::Json) => {
-            let read = timeout(http.timeout, body::read(&parts.headers, body, limit)).await;
-            let bytes = read.map_err(|_| slow())??;
+            let bytes = read_json(http, &parts.headers, body).await?;
             run(http, parts, Received { incoming: body::parse(&bytes)?, uploads: Vec::new() }, id).await
         }
         Some(Content::Multipart(boundary)) if upload::is_preflighted(&parts.headers) => {
             // A stranger's file is not even read.
             viewer(http, &parts.headers).await?.ok_or(Error::Unauthenticated)?;
-            let limits = FormLimits { json: limit as u64, file: http.app.config().media.max_image_bytes };
+            let json = http.app.config().http.max_body_bytes as u64;
+            let limits = FormLimits { json, file: http.app.config().media.max_image_bytes };
             let read = timeout(UPLOAD_TIMEOUT, upload::read(&parts.headers, body, boundary, limits)).await;
             let form = read.map_err(|_| slow())??;
             let operations = form.operations.clone();
@@ -101,6 +94,24 @@ async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Resul
         }
         content => Err(unsupported(content.is_some())),
     }
+}
+
+/// A place among the requests that run at once; nobody waits for one.
+pub fn place(http: &Http) -> Result<SemaphorePermit<'_>, Answer> {
+    http.requests.try_acquire().map_err(|_| overloaded())
+}
+
+/// What is told where too much goes on.
+pub fn overloaded() -> Answer {
+    telemetry::metrics().overload();
+    let refusal = Error::RateLimited { retry_after_ms: 1000 }.into();
+    Answer::Rejected(StatusCode::SERVICE_UNAVAILABLE, refusal)
+}
+
+/// Reads a body that must not be longer or slower than a JSON one may be.
+pub async fn read_json(http: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
+    let limit = http.app.config().http.max_body_bytes;
+    timeout(http.timeout, body::read(headers, body, limit)).await.map_err(|_| slow())?
 }
 
 fn slow() -> Answer {
@@ -125,12 +136,7 @@ async fn run(http: &Http, parts: &Parts, received: Received<'_>, id: &RequestId)
     check_kind(&operation, &parts.method)?;
     let request = Engine::<crate::graphql::Query>::request(&operation, incoming.variables, uploads)
         .data(http.app.request_data(viewer, meta(parts, id)));
-    let run = AssertUnwindSafe(http.app.engine().execute(request)).catch_unwind();
-    let mut response = match timeout(http.timeout, run).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(panic)) => failed(panicked(&*panic)),
-        Err(_) => failed(Error::Timeout),
-    };
+    let mut response = execute(http, request).await;
     let code = error::finish(&mut response.errors, id);
     telemetry::metrics().operation(operation.kind, code, started.elapsed());
     // Only these two replace the whole answer; other errors stand beside data.
@@ -143,11 +149,26 @@ async fn run(http: &Http, parts: &Parts, received: Received<'_>, id: &RequestId)
     Ok(Answer::Done { body, failed })
 }
 
+/// Runs a query or mutation, for as long as a request may take.
+pub async fn execute(http: &Http, request: async_graphql::Request) -> async_graphql::Response {
+    let run = AssertUnwindSafe(http.app.engine().execute(request)).catch_unwind();
+    match timeout(http.timeout, run).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => failed(panicked(&*panic)),
+        Err(_) => failed(Error::Timeout),
+    }
+}
+
 fn check_kind(operation: &Operation, method: &Method) -> Result<(), Answer> {
     if operation.kind == OperationType::Subscription {
-        let message = "Subscriptions are served at /graphql/ws.";
+        let message = "Subscriptions are served at /graphql/ws and /graphql/stream.";
         return Err(Answer::Refused(error::Refusal::new(Code::BadUserInput, message)));
     }
+    check_method(operation, method)
+}
+
+/// Whatever is asked for with GET must change nothing.
+pub fn check_method(operation: &Operation, method: &Method) -> Result<(), Answer> {
     if method == Method::GET && !is_safe(operation) {
         let message = "A mutation must be sent with POST.";
         return Err(Answer::rejected(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
@@ -155,7 +176,8 @@ fn check_kind(operation: &Operation, method: &Method) -> Result<(), Answer> {
     Ok(())
 }
 
-async fn viewer(http: &Http, headers: &HeaderMap) -> Result<Option<Viewer>, Error> {
+/// Who asks, by the token in the headers.
+pub async fn viewer(http: &Http, headers: &HeaderMap) -> Result<Option<Viewer>, Error> {
     match auth::bearer(headers)? {
         Some(token) => http.app.authenticate(token).await.map(Some),
         None => Ok(None),

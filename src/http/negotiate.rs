@@ -25,14 +25,12 @@ impl Media {
     pub fn accepted(headers: &HeaderMap) -> Option<Self> {
         let mut best: Option<(u16, Self)> = None;
         let mut said = false;
-        for value in headers.get_all(ACCEPT) {
-            for range in value.to_str().unwrap_or_default().split(',') {
-                said = true;
-                if let Some((weight, media)) = Self::of_range(range)
-                    && best.is_none_or(|(other, _)| weight > other)
-                {
-                    best = Some((weight, media));
-                }
+        for range in ranges(headers) {
+            said = true;
+            if let Some((weight, media)) = Self::of_range(range)
+                && best.is_none_or(|(other, _)| weight > other)
+            {
+                best = Some((weight, media));
             }
         }
         if said { best.map(|(_, media)| media) } else { Some(Self::Json) }
@@ -47,24 +45,52 @@ impl Media {
 
     /// The weight of one range, in thousandths, and what it would get.
     fn of_range(range: &str) -> Option<(u16, Self)> {
-        let mut parts = range.split(';').map(str::trim);
-        let media = match parts.next()?.to_ascii_lowercase().as_str() {
+        let (weight, name) = weighed(range)?;
+        let media = match name.as_str() {
             "application/graphql-response+json" => Self::GraphqlResponse,
             "application/json" | "application/*" | "*/*" => Self::Json,
             _ => return None,
         };
-        let mut weight = 1000;
-        for part in parts {
-            match part.split_once('=').map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))) {
-                Some(("q" | "Q", value)) => weight = thousandths(value),
-                Some((name, value)) if name.eq_ignore_ascii_case("charset") && !is_utf8(value) => {
-                    return None;
-                }
-                _ => {}
-            }
-        }
-        (weight > 0).then_some((weight, media))
+        Some((weight, media))
     }
+}
+
+/// Whether the client takes an event stream, as one does that says nothing.
+pub fn takes_events(headers: &HeaderMap) -> bool {
+    let mut said = false;
+    let takes = ranges(headers).any(|range| {
+        said = true;
+        weighed(range)
+            .is_some_and(|(_, name)| matches!(name.as_str(), "text/event-stream" | "text/*" | "*/*"))
+    });
+    takes || !said
+}
+
+/// Whether the client asks for an event stream by its name.
+pub fn asks_for_events(headers: &HeaderMap) -> bool {
+    ranges(headers).any(|range| weighed(range).is_some_and(|(_, name)| name == "text/event-stream"))
+}
+
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(ACCEPT).into_iter().flat_map(|value| value.to_str().unwrap_or_default().split(','))
+}
+
+/// The weight of a range, in thousandths, and its name; `None` for what the client does not want, or not
+/// in UTF-8.
+fn weighed(range: &str) -> Option<(u16, String)> {
+    let mut parts = range.split(';').map(str::trim);
+    let name = parts.next()?.to_ascii_lowercase();
+    let mut weight = 1000;
+    for part in parts {
+        match part.split_once('=').map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))) {
+            Some(("q" | "Q", value)) => weight = thousandths(value),
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") && !is_utf8(value) => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    (weight > 0).then_some((weight, name))
 }
 
 fn thousandths(quality: &str) -> u16 {
@@ -126,6 +152,27 @@ mod tests {
         assert_eq!(accepted("application/json;q=0"), None);
         assert_eq!(accepted("application/json; charset=latin1"), None);
         assert_eq!(accepted("text/html, */*;q=0.1"), Some(Media::Json));
+    }
+
+    #[test]
+    fn event_streams_are_for_who_takes_them() {
+        let takes = |value| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(value));
+            takes_events(&headers)
+        };
+        assert!(takes_events(&HeaderMap::new()));
+        for value in ["text/event-stream", "application/json, text/Event-Stream;q=0.5", "text/*", "*/*"] {
+            assert!(takes(value), "{value}");
+        }
+        for value in ["application/json", "text/event-stream;q=0", "text/html", ""] {
+            assert!(!takes(value), "{value}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append(ACCEPT, HeaderValue::from_static("*/*"));
+        assert!(!asks_for_events(&headers));
+        headers.append(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        assert!(asks_for_events(&headers));
     }
 
     #[test]

@@ -10,9 +10,12 @@ use serde::Serialize;
 use super::negotiate::Media;
 use crate::domain::{Code, Error};
 use crate::graphql::error::Refusal;
-use crate::telemetry::RequestId;
+use crate::telemetry::{self, RequestId};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The methods that `/graphql` has.
+pub const METHODS: &str = "GET, POST";
 
 /// How a request ended.
 pub enum Answer {
@@ -39,8 +42,14 @@ impl Answer {
         Self::Rejected(StatusCode::PAYLOAD_TOO_LARGE, Error::PayloadTooLarge { limit }.into())
     }
 
+    /// Counts what was refused before it ran.
+    pub fn counted(self) -> Self {
+        telemetry::metrics().refused(self.code().unwrap_or(Code::Internal));
+        self
+    }
+
     /// The code that the request failed with.
-    pub fn code(&self) -> Option<Code> {
+    fn code(&self) -> Option<Code> {
         match self {
             Self::Done { failed, .. } => *failed,
             Self::Refused(refusal) | Self::Rejected(_, refusal) => Some(refusal.code()),
@@ -85,7 +94,7 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
 fn explain(headers: &mut HeaderMap, status: StatusCode) {
     let (name, value) = match status {
         StatusCode::UNAUTHORIZED => (WWW_AUTHENTICATE, "Bearer"),
-        StatusCode::METHOD_NOT_ALLOWED => (ALLOW, "GET, POST"),
+        StatusCode::METHOD_NOT_ALLOWED => (ALLOW, METHODS),
         StatusCode::SERVICE_UNAVAILABLE => (RETRY_AFTER, "1"),
         _ => return,
     };
@@ -108,10 +117,12 @@ fn as_status(code: Code, media: Media) -> StatusCode {
     }
 }
 
+/// A response without `data`.
+#[derive(Serialize)]
+pub struct Errors<'a> {
+    pub errors: &'a [ServerError],
+}
+
 fn errors(refusal: Refusal, id: &RequestId) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Errors {
-        errors: Vec<ServerError>,
-    }
-    serde_json::to_vec(&Errors { errors: refusal.finish(id) }).unwrap_or_default()
+    serde_json::to_vec(&Errors { errors: &refusal.finish(id) }).unwrap_or_default()
 }

@@ -34,6 +34,16 @@ const IDLE_CONNECTIONS: usize = 4096;
 /// After an accept that failed, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Ends the connection that a request came on, in the middle of an answer that is not read.
+#[derive(Clone, Default)]
+pub struct Cut(CancellationToken);
+
+impl Cut {
+    pub fn now(&self) {
+        self.0.cancel();
+    }
+}
+
 /// Serves until the app stops; then finishes running requests and closes sockets, within the grace
 /// period of the configuration.
 pub async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
@@ -88,8 +98,11 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, s
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
+    let cut = Cut::default();
+    let given = cut.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(given.clone());
         respond(router.clone(), request.map(Body::new))
     });
     let connection = http1::Builder::new()
@@ -99,15 +112,19 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, s
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let serving = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "a connection ended early");
+    match cut.0.run_until_cancelled(serving).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, %peer, "a connection ended early"),
+        None => tracing::debug!(%peer, "a connection was cut: its client did not read"),
     }
 }
 

@@ -1,11 +1,9 @@
 //! `/graphql/ws`: graphql-transport-ws, written here because a wrapper can't have its close codes and
 //! bounds. One task holds a socket, its operations and its timers.
 
-mod operations;
 mod protocol;
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -15,13 +13,13 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use self::operations::{Operation, Operations};
-use self::protocol::{Close, FromClient, PROTOCOL, ToClient};
+use self::protocol::{Close, FromClient, PROTOCOL, ToClient, write};
+use super::operations::{NoPlace, Operation, Operations};
 use super::{Http, auth, graphql, reply};
 use crate::domain::Error;
 use crate::domain::account::Viewer;
+use crate::graphql::error::Refusal;
 use crate::graphql::request::RequestMeta;
-use crate::telemetry;
 
 /// How long a client may take to send `connection_init`.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,23 +48,20 @@ pub async fn upgrade(State(http): State<Http>, request: Request) -> Response {
     if asked.selected_protocol().is_none() {
         return (StatusCode::BAD_REQUEST, "The subprotocol must be graphql-transport-ws.\n").into_response();
     }
-    let place = Arc::clone(&http.sockets).try_acquire_owned();
-    let (Ok(place), false) = (place, http.app.stopping().is_cancelled()) else {
-        telemetry::metrics().overload();
+    let Some(seat) = http.seat() else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], "Too many sockets are open.\n")
             .into_response();
     };
     let meta = graphql::meta(&parts, &id);
     let authorization =
         parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let held = (place, http.socket_tasks.token(), telemetry::metrics().socket());
     let mut response = asked
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
-            let _held = held;
+            let _seat = seat;
             Connection { http, meta, socket }.run(authorization).await;
         });
     reply::mark(response.headers_mut(), &id);
@@ -105,10 +100,7 @@ impl Connection {
         let init = timeout(INIT_TIMEOUT, self.init(authorization)).await;
         let viewer = init.map_err(|_| Close::no_init())??;
         let app = self.http.app.clone();
-        let mut closed: Pin<Box<dyn Future<Output = Error> + Send>> = match viewer.clone() {
-            Some(viewer) => Box::pin(async move { app.closed(&viewer).await }),
-            None => Box::pin(std::future::pending()),
-        };
+        let mut closed = pin!(auth::ended(&app, viewer.as_ref()));
         let mut operations = Operations::default();
         let mut heartbeat = Heartbeat::new();
         loop {
@@ -120,7 +112,7 @@ impl Connection {
                         self.obey(FromClient::parse(&text)?, viewer.as_ref(), &mut operations).await?;
                     }
                 }
-                event = operations.next() => self.send(Message::Text(event.text)).await?,
+                event = operations.next() => self.send(Message::Text(event.text.into())).await?,
                 _ = heartbeat.timer.tick() => {
                     heartbeat.check()?;
                     self.send(Message::Ping(axum::body::Bytes::new())).await?;
@@ -160,20 +152,21 @@ impl Connection {
             FromClient::Ping(payload) => self.send(ToClient::Pong { payload }.message()).await,
             FromClient::Pong => Ok(()),
             FromClient::Complete { id } => {
-                operations.stop(&id);
+                operations.running().stop(&id);
                 Ok(())
             }
             FromClient::Subscribe { id, request } => {
-                let operation = Operation {
-                    http: self.http.clone(),
-                    viewer: viewer.cloned(),
-                    meta: self.meta.clone(),
-                    incoming: request.into_owned(),
-                };
-                match operations.start(&id, operation)? {
-                    Some(refused) => self.send(Message::Text(refused)).await,
-                    None => Ok(()),
+                let operation =
+                    Operation::new(&self.http, viewer.cloned(), self.meta.clone(), request, write);
+                match operations.running().place(&id) {
+                    Ok(place) => operations.push(place.run(operation)),
+                    Err(NoPlace::Taken) => return Err(Some(Close::duplicate(&id))),
+                    Err(NoPlace::TooMany) => {
+                        let refusal = Refusal::from(Error::RateLimited { retry_after_ms: 1000 });
+                        self.send(Message::Text(operation.refused(&id, refusal).into())).await?;
+                    }
                 }
+                Ok(())
             }
         }
     }

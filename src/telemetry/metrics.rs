@@ -122,7 +122,7 @@ impl Metrics {
         self.overloads.increment(1);
     }
 
-    /// A socket, for as long as what comes back lives.
+    /// A socket or event stream, for as long as what comes back lives.
     pub fn socket(&self) -> Gauged {
         Gauged::new(&self.sockets)
     }
@@ -140,7 +140,7 @@ fn describe() {
     describe_histogram!(OPERATION_DURATION, Unit::Seconds, "How long GraphQL operations ran, by type.");
     describe_counter!(DOCUMENTS, "GraphQL documents, by whether they were validated before.");
     describe_counter!(REFUSED, "Requests refused because too many were running.");
-    describe_gauge!(SOCKETS, "Open WebSockets.");
+    describe_gauge!(SOCKETS, "Open WebSockets and event streams.");
     describe_gauge!(SUBSCRIPTIONS, "Running subscriptions.");
 }
 

@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 
 use async_graphql::{Response, ServerError};
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes};
+use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::Error;
 use crate::graphql::request::Incoming;
+use crate::http::operations::{MAX_ID, Told};
 
 /// The name in `Sec-WebSocket-Protocol`.
 pub const PROTOCOL: &str = "graphql-transport-ws";
 
 /// A close reason and its code must fit into a control frame.
 const MAX_REASON: usize = 123;
-const MAX_ID: usize = 128;
 
 /// What a client says.
 pub enum FromClient<'a> {
@@ -100,13 +100,23 @@ pub enum ToClient<'a> {
 }
 
 impl ToClient<'_> {
-    pub fn text(&self) -> Utf8Bytes {
-        serde_json::to_string(self).unwrap_or_default().into()
+    fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     pub fn message(&self) -> Message {
-        Message::Text(self.text())
+        Message::Text(self.text().into())
     }
+}
+
+/// What an operation tells, as a message.
+pub fn write(id: &str, told: Told<'_>) -> String {
+    match told {
+        Told::Next(payload) => ToClient::Next { id, payload },
+        Told::Refused(payload) => ToClient::Error { id, payload },
+        Told::Complete => ToClient::Complete { id },
+    }
+    .text()
 }
 
 /// Why a socket ends. Clients try again after 1001, 1013, 4403 and 4408, and give up after the others.

@@ -1,0 +1,289 @@
+//! The operations that run on one socket or event stream.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response, ServerError};
+use futures_util::StreamExt as _;
+use futures_util::stream::{AbortHandle, AbortRegistration, Abortable, BoxStream, SelectAll, iter, once};
+
+use super::Http;
+use super::graphql::{execute, failed, panicked};
+use crate::domain::Error;
+use crate::domain::account::Viewer;
+use crate::graphql::document;
+use crate::graphql::engine::Engine;
+use crate::graphql::error::{self, Refusal};
+use crate::graphql::request::{Incoming, RequestMeta};
+use crate::telemetry::{self, within_request};
+
+/// How many operations one socket or stream may run at once.
+pub const MAX_OPERATIONS: usize = 32;
+/// The longest id that a client may give to an operation, in bytes.
+pub const MAX_ID: usize = 128;
+
+/// What an operation tells its client.
+#[derive(Clone, Copy)]
+pub enum Told<'a> {
+    Next(&'a Response),
+    /// It is not run, or no longer: nothing comes behind.
+    Refused(&'a [ServerError]),
+    Complete,
+}
+
+/// How a protocol writes what the operation with this id tells.
+pub type Write = fn(&str, Told<'_>) -> String;
+
+/// What is written for the client; after the last one the operation is over.
+pub struct Event {
+    pub text: String,
+    last: Option<Arc<str>>,
+}
+
+impl Event {
+    const fn more(text: String) -> Self {
+        Self { text, last: None }
+    }
+
+    const fn last(text: String, id: Arc<str>) -> Self {
+        Self { text, last: Some(id) }
+    }
+}
+
+/// What an operation tells, until it is over or stopped.
+pub type Events = BoxStream<'static, Event>;
+
+/// The ids of the operations that run; shared by all who start and stop them.
+#[derive(Clone, Default)]
+pub struct Running(Arc<Mutex<HashMap<Arc<str>, AbortHandle>>>);
+
+/// Why an operation does not get a place among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// Another one has the id.
+    Taken,
+    TooMany,
+}
+
+/// An operation's place among the others.
+#[derive(Debug)]
+pub struct Place {
+    id: Arc<str>,
+    registration: AbortRegistration,
+}
+
+impl Running {
+    /// Takes a place, which is free again when the operation is over.
+    pub fn place(&self, id: &str) -> Result<Place, NoPlace> {
+        let mut handles = self.lock();
+        if handles.contains_key(id) {
+            return Err(NoPlace::Taken);
+        }
+        if handles.len() >= MAX_OPERATIONS {
+            return Err(NoPlace::TooMany);
+        }
+        let (handle, registration) = AbortHandle::new_pair();
+        let id: Arc<str> = id.into();
+        handles.insert(Arc::clone(&id), handle);
+        Ok(Place { id, registration })
+    }
+
+    /// Ends an operation; an unknown one has ended already.
+    pub fn stop(&self, id: &str) {
+        if let Some(handle) = self.lock().remove(id) {
+            handle.abort();
+        }
+    }
+
+    pub fn ids(&self) -> Vec<Arc<str>> {
+        self.lock().keys().cloned().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Gives a place back, unless another operation has taken the same id meanwhile.
+    fn leave(&self, id: &Arc<str>) {
+        let mut handles = self.lock();
+        if handles.get_key_value(id).is_some_and(|(known, _)| Arc::ptr_eq(known, id)) {
+            handles.remove(id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, AbortHandle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// What the operation will tell; it begins when it is first asked.
+    pub fn run(self, operation: Operation) -> Events {
+        let events = once(operation.run(self.id)).flatten();
+        Abortable::new(events, self.registration).boxed()
+    }
+}
+
+/// Runs operations side by side, in the connection's own task: none goes on while an event is being
+/// written, so that what a slow client has not read is never more than one event.
+#[derive(Default)]
+pub struct Operations {
+    running: Running,
+    streams: SelectAll<Events>,
+}
+
+impl Operations {
+    pub fn new(running: Running) -> Self {
+        Self { running, streams: SelectAll::new() }
+    }
+
+    pub const fn running(&self) -> &Running {
+        &self.running
+    }
+
+    pub fn push(&mut self, events: Events) {
+        self.streams.push(events);
+    }
+
+    /// Whether there is room for one more, stopped ones that were not yet cleared away counted.
+    pub fn has_room(&self) -> bool {
+        self.streams.len() < MAX_OPERATIONS
+    }
+
+    /// The next event; waits for ever where nothing runs.
+    pub async fn next(&mut self) -> Event {
+        match self.streams.next().await {
+            Some(event) => {
+                if let Some(id) = &event.last {
+                    self.running.leave(id);
+                }
+                event
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// An operation that is about to start.
+pub struct Operation {
+    http: Http,
+    viewer: Option<Viewer>,
+    meta: RequestMeta,
+    incoming: Incoming<'static>,
+    write: Write,
+    admitted: Option<Arc<document::Operation>>,
+}
+
+impl Operation {
+    pub fn new(
+        http: &Http,
+        viewer: Option<Viewer>,
+        meta: RequestMeta,
+        incoming: Incoming<'_>,
+        write: Write,
+    ) -> Self {
+        Self { http: http.clone(), viewer, meta, incoming: incoming.into_owned(), write, admitted: None }
+    }
+
+    /// Decides whether it may run; once, however often it is asked.
+    pub async fn admit(&mut self) -> Result<Arc<document::Operation>, Refusal> {
+        if let Some(admitted) = &self.admitted {
+            return Ok(Arc::clone(admitted));
+        }
+        let Incoming { query, variables, .. } = &self.incoming;
+        let admitted = self.http.app.engine().admit(query, self.incoming.name(), variables, 0).await?;
+        self.admitted = Some(Arc::clone(&admitted));
+        Ok(admitted)
+    }
+
+    async fn run(self, id: Arc<str>) -> Events {
+        let request_id = self.meta.request_id.clone();
+        within_request(request_id, async move {
+            let http = self.http.clone();
+            let Ok(_running) = http.requests.try_acquire() else {
+                telemetry::metrics().overload();
+                let text = self.refused(&id, Error::RateLimited { retry_after_ms: 1000 }.into());
+                return iter([Event::last(text, id)]).boxed();
+            };
+            self.start(id).await
+        })
+        .await
+    }
+
+    async fn start(mut self, id: Arc<str>) -> Events {
+        let started = Instant::now();
+        let operation = match self.admit().await {
+            Ok(operation) => operation,
+            Err(refusal) => return iter([Event::last(self.refused(&id, refusal), id)]).boxed(),
+        };
+        let variables = std::mem::take(&mut self.incoming.variables);
+        let request = Engine::<crate::graphql::Query>::request(&operation, variables, Vec::new())
+            .data(self.http.app.request_data(self.viewer.clone(), self.meta.clone()));
+        if operation.kind == OperationType::Subscription {
+            telemetry::metrics().operation(operation.kind, None, started.elapsed());
+            return self.subscribe(request, id);
+        }
+        let mut response = execute(&self.http, request).await;
+        let code = error::finish(&mut response.errors, &self.meta.request_id);
+        telemetry::metrics().operation(operation.kind, code, started.elapsed());
+        let next = (self.write)(&id, Told::Next(&response));
+        iter([Event::more(next), complete(self.write, id)]).boxed()
+    }
+
+    fn subscribe(self, request: Request, id: Arc<str>) -> Events {
+        let counted = telemetry::metrics().subscription();
+        let (last, write) = (Arc::clone(&id), self.write);
+        AssertUnwindSafe(self.http.app.engine().stream(request))
+            .catch_unwind()
+            .map(move |item| {
+                let _counted = &counted;
+                let mut response = item.unwrap_or_else(|panic| failed(panicked(&*panic)));
+                error::finish(&mut response.errors, &self.meta.request_id);
+                Event::more(write(&id, Told::Next(&response)))
+            })
+            .chain(once(async move { complete(write, last) }))
+            .boxed()
+    }
+
+    /// What to tell the client instead of running it.
+    pub fn refused(&self, id: &str, refusal: Refusal) -> String {
+        telemetry::metrics().refused(refusal.code());
+        (self.write)(id, Told::Refused(&refusal.finish(&self.meta.request_id)))
+    }
+}
+
+fn complete(write: Write, id: Arc<str>) -> Event {
+    Event::last(write(&id, Told::Complete), id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_until_its_operation_is_over() {
+        let running = Running::default();
+        let first = running.place("a").expect("a place");
+        assert_eq!(running.place("a").err(), Some(NoPlace::Taken));
+        running.stop("a");
+        let second = running.place("a").expect("a place");
+        running.leave(&first.id);
+        assert_eq!(running.place("a").err(), Some(NoPlace::Taken), "the first can't give back the second's");
+        running.leave(&second.id);
+        assert!(running.is_empty());
+    }
+
+    #[test]
+    fn places_are_few() {
+        let running = Running::default();
+        for number in 0..MAX_OPERATIONS {
+            running.place(&number.to_string()).expect("a place");
+        }
+        assert_eq!(running.place("more").err(), Some(NoPlace::TooMany));
+        running.stop("0");
+        assert!(running.place("more").is_ok());
+    }
+}

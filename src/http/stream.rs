@@ -1,0 +1,225 @@
+//! `/graphql/stream`: GraphQL over server-sent events, in both modes of graphql-sse's protocol.
+//!
+//! With distinct connections a request is an operation and its answer the stream. With a single one a
+//! stream is reserved, which gives a token, then opened, and operations are sent to it by requests of
+//! their own.
+
+mod connection;
+mod event;
+mod reservation;
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use async_graphql::parser::types::OperationType;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use url::form_urlencoded;
+
+use self::connection::{Connection, Outlet};
+use super::graphql::{check_method, meta, overloaded, place, read_json, viewer};
+use super::negotiate::{Content, Media, asks_for_events, takes_events};
+use super::operations::{MAX_ID, NoPlace, Operation, Operations, Running};
+use super::reply::{self, Answer};
+use super::{Http, Seat, body};
+use crate::domain::{Code, Error};
+use crate::graphql::request::Incoming;
+use crate::telemetry::{self, RequestId, within_request};
+
+pub use self::reservation::Reservations;
+
+const METHODS: &str = "GET, POST, PUT, DELETE";
+/// Says which reserved stream a request is about; the parameter `token` does so too, for clients that
+/// can't set headers.
+const TOKEN: &str = "x-graphql-event-stream-token";
+
+/// Answers any method on `/graphql/stream`.
+pub async fn handle(State(http): State<Http>, request: Request) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    if parts.method == Method::OPTIONS {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        http.cors.preflight(&parts.headers, METHODS, response.headers_mut());
+        return response;
+    }
+    let id = reply::request_id(&parts.headers);
+    let answer = within_request(id.clone(), answer(&http, &parts, body, &id)).await;
+    let mut response =
+        answer.unwrap_or_else(|refused| refused.counted().respond(Media::GraphqlResponse, &id));
+    let headers = response.headers_mut();
+    reply::mark(headers, &id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if headers.contains_key(ALLOW) {
+        headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+    }
+    http.cors.mark(&parts.headers, headers);
+    telemetry::metrics().request("/graphql/stream", response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// `Err` is what was refused before anything ran.
+async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Result<Response, Answer> {
+    let _running = place(http)?;
+    match (parts.method.as_str(), token(parts)) {
+        ("PUT", _) => reserve(http, parts).await,
+        ("GET", Some(token)) => open(http, parts, &token, id).await,
+        // Clients that once had a reserved stream go on to send its token.
+        ("POST", _) if asks_for_events(&parts.headers) => distinct(http, parts, body, id).await,
+        ("POST", Some(token)) => accept(http, parts, &token, body, id).await,
+        ("DELETE", token) => stop(http, parts, token.as_deref()).await,
+        ("GET" | "POST", None) => distinct(http, parts, body, id).await,
+        _ => {
+            let message = "Use GET, POST, PUT or DELETE.";
+            Err(Answer::rejected(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message))
+        }
+    }
+}
+
+/// Runs the operation of the request, and streams what it tells.
+async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Result<Response, Answer> {
+    if !takes_events(&parts.headers) {
+        let message = "Accept text/event-stream.";
+        return Err(Answer::rejected(StatusCode::NOT_ACCEPTABLE, Code::BadUserInput, message));
+    }
+    let bytes;
+    let incoming = if parts.method == Method::GET {
+        body::of_query(parts.uri.query().unwrap_or_default())?
+    } else {
+        bytes = json(http, &parts.headers, body).await?;
+        body::parse(&bytes)?
+    };
+    let viewer = viewer(http, &parts.headers).await?;
+    let mut operation = Operation::new(http, viewer.clone(), meta(parts, id), incoming, event::plain);
+    let kind = match operation.admit().await {
+        Ok(admitted) => {
+            check_method(&admitted, &parts.method)?;
+            admitted.kind
+        }
+        // A browser shows its page nothing of an answer that is no stream.
+        Err(refusal) => return Ok(event_stream(operation.refused("", refusal).into())),
+    };
+    let running = Running::default();
+    let (outlet, response) = Outlet::new(parts, id, seat(http)?);
+    let mut operations = Operations::new(running.clone());
+    operations.push(running.place("").map_err(no_place)?.run(operation));
+    // What changes something is better not left in the middle.
+    let finishes = kind != OperationType::Subscription;
+    let connection = Connection::distinct(http, viewer, operations, finishes);
+    http.socket_tasks.spawn(connection.run(outlet));
+    Ok(response)
+}
+
+/// Reserves a stream for whoever asks.
+async fn reserve(http: &Http, parts: &Parts) -> Result<Response, Answer> {
+    let viewer = viewer(http, &parts.headers).await?;
+    let token = reservation::reserve(http, viewer).ok_or_else(overloaded)?;
+    let plain = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok((StatusCode::CREATED, [plain], token).into_response())
+}
+
+/// Opens a reserved stream. Its token is enough, because a browser's `EventSource` sends no headers.
+async fn open(http: &Http, parts: &Parts, token: &str, id: &RequestId) -> Result<Response, Answer> {
+    if !takes_events(&parts.headers) {
+        let message = "Accept text/event-stream.";
+        return Err(Answer::rejected(StatusCode::NOT_ACCEPTABLE, Code::BadUserInput, message));
+    }
+    let reserved = http.reservations.find(token).ok_or_else(unknown)?;
+    if let Some(viewer) = viewer(http, &parts.headers).await?
+        && !reserved.is_of(Some(&viewer))
+    {
+        return Err(unknown());
+    }
+    let (outlet, response) = Outlet::new(parts, id, seat(http)?);
+    reserved.open(outlet).map_err(|_| conflict("The stream is open already."))?;
+    Ok(response)
+}
+
+/// Runs an operation whose answer comes on a reserved stream.
+async fn accept(
+    http: &Http,
+    parts: &Parts,
+    token: &str,
+    body: Body,
+    id: &RequestId,
+) -> Result<Response, Answer> {
+    let viewer = viewer(http, &parts.headers).await?;
+    let reserved = reservation::of(http, token, viewer.as_ref())?;
+    let bytes = json(http, &parts.headers, body).await?;
+    let incoming: Incoming<'_> = body::parse(&bytes)?;
+    let operation_id = incoming.operation_id.clone().filter(|id| !id.is_empty() && id.len() <= MAX_ID);
+    let operation_id = operation_id
+        .ok_or_else(|| body::bad("extensions.operationId is missing, or longer than 128 bytes."))?;
+    let mut operation = Operation::new(http, viewer, meta(parts, id), incoming, event::addressed);
+    operation.admit().await?;
+    let place = reserved.running().place(&operation_id).map_err(no_place)?;
+    if reserved.send(place.run(operation)).is_err() {
+        reserved.running().stop(&operation_id);
+        return Err(no_place(NoPlace::TooMany));
+    }
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// Stops an operation on a reserved stream; one that has ended already is no error.
+async fn stop(http: &Http, parts: &Parts, token: Option<&str>) -> Result<Response, Answer> {
+    let viewer = viewer(http, &parts.headers).await?;
+    let reserved = reservation::of(http, token.unwrap_or_default(), viewer.as_ref())?;
+    let id = parameter(parts, "operationId").ok_or_else(|| body::bad("operationId is missing."))?;
+    reserved.running().stop(&id);
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn json(http: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
+    if Content::of(headers) == Some(Content::Json) {
+        return read_json(http, headers, body).await;
+    }
+    let message = "Send application/json in UTF-8.";
+    Err(Answer::rejected(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message))
+}
+
+fn seat(http: &Http) -> Result<Seat, Answer> {
+    http.seat().ok_or_else(|| {
+        let refusal = Error::RateLimited { retry_after_ms: 1000 }.into();
+        Answer::Rejected(StatusCode::SERVICE_UNAVAILABLE, refusal)
+    })
+}
+
+/// What a token says that is nobody's, another viewer's, another process's or used.
+fn unknown() -> Answer {
+    Answer::rejected(StatusCode::NOT_FOUND, Code::NotFound, "There is no such stream; reserve one with PUT.")
+}
+
+fn conflict(message: &'static str) -> Answer {
+    Answer::rejected(StatusCode::CONFLICT, Code::Conflict, message)
+}
+
+fn no_place(why: NoPlace) -> Answer {
+    match why {
+        NoPlace::Taken => conflict("An operation with this id is running."),
+        NoPlace::TooMany => Answer::Refused(Error::RateLimited { retry_after_ms: 1000 }.into()),
+    }
+}
+
+fn token(parts: &Parts) -> Option<Cow<'_, str>> {
+    match parts.headers.get(TOKEN) {
+        Some(token) => Some(Cow::Borrowed(token.to_str().unwrap_or_default())),
+        None => parameter(parts, "token"),
+    }
+}
+
+fn parameter<'a>(parts: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
+    let query = parts.uri.query()?;
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    // Proxies that gather answers would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

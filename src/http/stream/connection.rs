@@ -1,0 +1,130 @@
+//! One open event stream: a task that holds its operations and timers, and writes into its response.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use futures_util::stream::poll_fn;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use super::event::{self, KEEP_ALIVE};
+use crate::domain::Error;
+use crate::domain::account::Viewer;
+use crate::graphql::error::Refusal;
+use crate::http::operations::{Events, Operations, Told, Write};
+use crate::http::server::Cut;
+use crate::http::{Http, Seat, auth};
+use crate::telemetry::RequestId;
+
+/// How often something is written where nothing happens, for proxies that end what is silent.
+const SILENCE: Duration = Duration::from_secs(12);
+/// How long one event may take to be written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The way into the body of a response. It holds one event that was not taken; what the server's
+/// connection has taken is bounded by its buffer.
+pub struct Outlet {
+    id: RequestId,
+    body: mpsc::Sender<Bytes>,
+    cut: Option<Cut>,
+    _seat: Seat,
+}
+
+/// The client has gone, or does not read.
+pub struct Gone;
+
+impl Outlet {
+    /// The answer to this request, and the way into its body.
+    pub fn new(parts: &Parts, id: &RequestId, seat: Seat) -> (Self, Response) {
+        let (body, mut events) = mpsc::channel(1);
+        let events = poll_fn(move |context| events.poll_recv(context)).map(Ok::<Bytes, Infallible>);
+        let cut = parts.extensions.get::<Cut>().cloned();
+        (Self { id: id.clone(), body, cut, _seat: seat }, super::event_stream(Body::from_stream(events)))
+    }
+
+    async fn write(&self, text: impl Into<Bytes>) -> Result<(), Gone> {
+        let Ok(written) = timeout(WRITE_TIMEOUT, self.body.send(text.into())).await else {
+            if let Some(cut) = &self.cut {
+                cut.now();
+            }
+            return Err(Gone);
+        };
+        written.map_err(|_| Gone)
+    }
+}
+
+pub struct Connection {
+    http: Http,
+    viewer: Option<Viewer>,
+    operations: Operations,
+    /// Operations that are sent to the stream; closed where there are none but the first.
+    arrivals: mpsc::Receiver<Events>,
+    write: Write,
+    /// Whether a stopping process waits until all is told.
+    finishes: bool,
+}
+
+impl Connection {
+    /// A stream that ends with its one operation.
+    pub fn distinct(http: &Http, viewer: Option<Viewer>, operations: Operations, finishes: bool) -> Self {
+        let (_, arrivals) = mpsc::channel(1);
+        Self { http: http.clone(), viewer, operations, arrivals, write: event::plain, finishes }
+    }
+
+    /// A stream for whatever operations are sent to it.
+    pub fn single(
+        http: &Http,
+        viewer: Option<Viewer>,
+        operations: Operations,
+        arrivals: mpsc::Receiver<Events>,
+    ) -> Self {
+        Self { http: http.clone(), viewer, operations, arrivals, write: event::addressed, finishes: false }
+    }
+
+    /// Serves until all is told, the session ends, the client goes or the process stops. In the last case
+    /// the answer ends without `complete`, which would tell clients not to come back.
+    pub async fn run(mut self, outlet: Outlet) {
+        let stopping = self.http.app.stopping().clone();
+        let finishes = self.finishes;
+        let serving = self.serve(&outlet);
+        // A client that has gone needs no farewell.
+        let _: Option<Result<(), Gone>> =
+            if finishes { Some(serving.await) } else { stopping.run_until_cancelled(serving).await };
+    }
+
+    async fn serve(&mut self, outlet: &Outlet) -> Result<(), Gone> {
+        let app = self.http.app.clone();
+        let viewer = self.viewer.clone();
+        let mut ended = pin!(auth::ended(&app, viewer.as_ref()));
+        let mut silence = interval_at(Instant::now() + SILENCE, SILENCE);
+        silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Some browsers see no stream before its first bytes.
+        outlet.write(KEEP_ALIVE).await?;
+        while !(self.arrivals.is_closed() && self.operations.running().is_empty()) {
+            tokio::select! {
+                error = &mut ended => return self.see_off(outlet, error).await,
+                () = outlet.body.closed() => return Err(Gone),
+                Some(events) = self.arrivals.recv(), if self.operations.has_room() => {
+                    self.operations.push(events);
+                }
+                event = self.operations.next() => outlet.write(event.text).await?,
+                _ = silence.tick() => outlet.write(KEEP_ALIVE).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells each operation why it ends.
+    async fn see_off(&mut self, outlet: &Outlet, error: Error) -> Result<(), Gone> {
+        let errors = Refusal::from(error).finish(&outlet.id);
+        for id in self.operations.running().ids() {
+            outlet.write((self.write)(&id, Told::Refused(&errors))).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Streams that were reserved: each has a token, known to this process only, and is opened once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dashmap::DashMap;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::connection::{Connection, Outlet};
+use super::unknown;
+use crate::domain::Error;
+use crate::domain::account::Viewer;
+use crate::http::Http;
+use crate::http::operations::{Events, MAX_OPERATIONS, Operations, Running};
+use crate::http::reply::Answer;
+
+/// How long a reserved stream waits to be opened.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many wait at once. An open one takes a seat; these would let somebody take all of them without
+/// a connection.
+const MAX_WAITING: usize = 1024;
+
+/// The streams that can be found by their token.
+pub struct Reservations {
+    known: DashMap<String, Arc<Reservation>>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Default for Reservations {
+    fn default() -> Self {
+        Self { known: DashMap::new(), waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
+    }
+}
+
+impl Reservations {
+    pub fn find(&self, token: &str) -> Option<Arc<Reservation>> {
+        self.known.get(token).map(|known| Arc::clone(&known))
+    }
+}
+
+/// A stream, waiting or open, as requests see it.
+pub struct Reservation {
+    viewer: Option<Viewer>,
+    running: Running,
+    arrivals: mpsc::Sender<Events>,
+    /// Taken by the first who opens it.
+    opening: Mutex<Option<oneshot::Sender<Outlet>>>,
+}
+
+impl Reservation {
+    /// Whether it was reserved in the session of this viewer, or by a stranger for strangers.
+    pub fn is_of(&self, viewer: Option<&Viewer>) -> bool {
+        self.viewer.as_ref().map(|own| (own.user, own.session))
+            == viewer.map(|viewer| (viewer.user, viewer.session))
+    }
+
+    pub const fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Begins to write; gives the outlet back where it was opened before.
+    pub fn open(&self, outlet: Outlet) -> Result<(), Outlet> {
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match opening {
+            Some(opening) => opening.send(outlet),
+            None => Err(outlet),
+        }
+    }
+
+    /// Hands an operation to the stream, which begins it; an error where too many wait for that, as they
+    /// do while the client does not read.
+    pub fn send(&self, events: Events) -> Result<(), ()> {
+        self.arrivals.try_send(events).map_err(|_| ())
+    }
+}
+
+/// The stream with this token, for who reserved it. A token alone opens the stream, but stands in
+/// addresses and so in logs: what runs on it needs the access token as well.
+pub fn of(http: &Http, token: &str, viewer: Option<&Viewer>) -> Result<Arc<Reservation>, Answer> {
+    let reserved = http.reservations.find(token).ok_or_else(unknown)?;
+    if viewer.is_none() && reserved.viewer.is_some() {
+        return Err(Error::Unauthenticated.into());
+    }
+    if reserved.is_of(viewer) { Ok(reserved) } else { Err(unknown()) }
+}
+
+/// Reserves a stream; its token. `None` where too many wait, or the process stops.
+pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Option<String> {
+    let place = Arc::clone(&http.reservations.waiting).try_acquire_owned().ok()?;
+    let stopping = http.app.stopping().clone();
+    if stopping.is_cancelled() {
+        return None;
+    }
+    let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let running = Running::default();
+    let operations = Operations::new(running.clone());
+    let (arrivals, arriving) = mpsc::channel(MAX_OPERATIONS);
+    let (opening, opened) = oneshot::channel();
+    let connection = Connection::single(http, viewer.clone(), operations, arriving);
+    let reservation = Reservation { viewer, running, arrivals, opening: Mutex::new(Some(opening)) };
+    http.reservations.known.insert(token.clone(), Arc::new(reservation));
+    let known = Known { http: http.clone(), token: token.clone() };
+    http.socket_tasks.spawn(async move {
+        let _known = known;
+        let opened = stopping.run_until_cancelled(timeout(OPEN_TIMEOUT, opened)).await;
+        if let Some(Ok(Ok(outlet))) = opened {
+            drop(place);
+            connection.run(outlet).await;
+        }
+    });
+    Some(token)
+}
+
+/// Makes a stream unknown when it is over.
+struct Known {
+    http: Http,
+    token: String,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.http.reservations.known.remove(&self.token);
+    }
+}
