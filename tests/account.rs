@@ -264,7 +264,8 @@ async fn who_signs_in_sees_its_own_lists_in_the_answer() {
     let sign_in = format!("mutation ($input: SignInInput!) {{ signIn(input: $input) {{ {LISTS} }} }}");
     let input = json!({ "input": { "login": "ada", "password": PASSWORD } });
     // Without a token, and with one of somebody else.
-    for asked in [&client, &bob.client] {
+    let cyd = client.sign_up("cyd").await;
+    for asked in [&client, &cyd.client] {
         let data = asked.data(&sign_in, input.clone()).await;
         let viewer = &data["signIn"]["viewer"];
         assert_eq!(viewer["user"]["id"], json!(ada.id));
