@@ -5,8 +5,8 @@
 //! as « nothing written » only when it would be there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionManager;
 use redis::{FromRedisValue, Script, ScriptInvocation};
@@ -19,6 +19,8 @@ use crate::domain::own_writes::{AtLeast, WalPosition};
 
 /// How long a write waits for Redis, and a read before it goes to the primary.
 const WITHIN: Duration = Duration::from_millis(500);
+/// How long nobody waits for Redis after it did not answer.
+const REST: Duration = Duration::from_secs(1);
 /// How long to wait until Redis is told again that something is missing there.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -60,6 +62,8 @@ struct Inner {
     /// Of how many of them Redis was told.
     confessed: AtomicU64,
     missing: Notify,
+    /// When Redis did not answer last.
+    failed_at: Mutex<Option<Instant>>,
 }
 
 impl Positions {
@@ -72,6 +76,7 @@ impl Positions {
             missed: AtomicU64::new(0),
             confessed: AtomicU64::new(0),
             missing: Notify::new(),
+            failed_at: Mutex::default(),
         })))
     }
 
@@ -119,6 +124,10 @@ impl Positions {
 
     /// What a replica of the shard must have replayed to serve this reader.
     pub async fn of(&self, reader: UserId, shard: &str) -> AtLeast {
+        // While it was away from here, others may have had something to note that it now lacks.
+        if self.failed_within(self.0.keep) {
+            return AtLeast::Primary;
+        }
         if self.0.missed.load(Ordering::SeqCst) != self.0.confessed.load(Ordering::SeqCst) {
             return AtLeast::Primary;
         }
@@ -131,10 +140,25 @@ impl Positions {
         }
     }
 
-    /// `None` where Redis does not answer, or not in time.
+    /// `None` where Redis does not answer, or not in time, or did not a moment ago.
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Option<T> {
+        if self.failed_within(REST) {
+            return None;
+        }
         let mut connection = self.0.connection.clone();
-        let answer = timeout(WITHIN, script.invoke_async(&mut connection)).await.ok()?;
-        answer.map_err(super::failure).ok()
+        let answer = timeout(WITHIN, script.invoke_async(&mut connection)).await;
+        let answer = answer.ok().and_then(|answer| answer.map_err(super::failure).ok());
+        if answer.is_none() {
+            *self.failed_at() = Some(Instant::now());
+        }
+        answer
+    }
+
+    fn failed_within(&self, time: Duration) -> bool {
+        self.failed_at().is_some_and(|at| at.elapsed() < time)
+    }
+
+    fn failed_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
