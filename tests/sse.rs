@@ -9,7 +9,7 @@ use reqwest::{Method, Response};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::client::{Client, Person, code, text};
 use crate::harness::events::{EventStream, TOKEN};
@@ -122,7 +122,14 @@ async fn what_is_no_operation_is_refused_before_a_stream() {
     for broken in ["", "{", "{}", &format!("[{body}]"), r#"{"query":"{ __typename }","extensions":[]}"#] {
         assert_refused(post(broken.to_owned()).await.expect("an answer"), 400, "BAD_USER_INPUT").await;
     }
-    assert_refused(post(" ".repeat(300_000)).await.expect("an answer"), 413, "PAYLOAD_TOO_LARGE").await;
+    // Announced and not sent: the answer is there before.
+    let mut connection = TcpStream::connect(client.address).await.expect("a connection");
+    let head = "POST /graphql/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                content-length: 300000\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
     let wants_json = client.stream_request(Method::POST).header(ACCEPT, "application/json");
     let answer = wants_json.json(&json!({ "query": WHO })).send().await.expect("an answer");
     assert_refused(answer, 406, "BAD_USER_INPUT").await;
@@ -351,7 +358,8 @@ async fn a_stopping_process_lets_go_of_streams_and_finishes_writes() {
     warm_up(&bob, &conversation, &mut own).await;
     let token = ada.client.reserve_stream().await;
     let mut common = ada.client.open_stream(&token).await;
-    assert_eq!(ada.client.send_to_stream(&token, "a", LISTEN, json!({})).await.status(), 202);
+    let listening = ada.client.send_to_stream(&token, "a", MESSAGES, json!({ "id": conversation })).await;
+    assert_eq!(listening.status(), 202);
 
     // A write that can't end before the test lets it.
     let shard = app.domain().store.owner(bob.user_id().slot());
@@ -420,7 +428,7 @@ async fn streams_and_their_operations_are_few() {
 }
 
 /// Opens a reserved stream and reads none of it.
-async fn never_read(client: &Client, token: &str) -> tokio::net::TcpStream {
+async fn never_read(client: &Client, token: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut connection = socket.connect(client.address).await.expect("a connection");
