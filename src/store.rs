@@ -41,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ShardConfig;
 use crate::domain::id::Slot;
-use crate::domain::own_writes::{AtLeast, WalPosition};
+use crate::domain::own_writes::WalPosition;
 use crate::domain::{Clock, Error, Result};
 use coalesce::{Batch, Coalescer};
 pub use connection::Connection;
@@ -60,6 +60,14 @@ const MAX_RETRIES: u32 = 4;
 pub struct Committed {
     pub shard: usize,
     pub events: Vec<OutboxRow>,
+}
+
+/// Where a transaction was written.
+#[derive(Debug)]
+pub struct Written<'a> {
+    pub shard: &'a Shard,
+    /// How far the shard's log went behind it.
+    pub position: WalPosition,
 }
 
 /// All shards. Cheap to clone.
@@ -135,7 +143,8 @@ impl Store {
         self.0.map.load().ranges_of(shard)
     }
 
-    fn shard(&self, slot: Slot) -> &Arc<Shard> {
+    /// The shard that owns the slot.
+    pub fn shard(&self, slot: Slot) -> &Arc<Shard> {
         &self.0.shards[self.owner(slot)]
     }
 
@@ -149,16 +158,16 @@ impl Store {
         Ok(self.run_tx(slot, false, work).await?.0)
     }
 
-    /// The same; and up to where the shard's log has it, if the shard has replicas.
-    pub async fn tx_at<T, F, R>(&self, slot: Slot, work: F) -> Result<(T, Option<WalPosition>)>
+    /// The same; and, if the shard has replicas, up to where its log has it.
+    pub async fn tx_at<T, F, R>(&self, slot: Slot, work: F) -> Result<(T, Option<Written<'_>>)>
     where
         F: Fn(Tx) -> R,
         R: Future<Output = Result<T>>,
     {
-        self.run_tx(slot, self.has_replica(slot), work).await
+        self.run_tx(slot, true, work).await
     }
 
-    async fn run_tx<T, F, R>(&self, slot: Slot, locate: bool, work: F) -> Result<(T, Option<WalPosition>)>
+    async fn run_tx<T, F, R>(&self, slot: Slot, locate: bool, work: F) -> Result<(T, Option<Written<'_>>)>
     where
         F: Fn(Tx) -> R,
         R: Future<Output = Result<T>>,
@@ -175,7 +184,7 @@ impl Store {
         }
     }
 
-    async fn tx_once<T, F, R>(&self, slot: Slot, locate: bool, work: &F) -> Result<(T, Option<WalPosition>)>
+    async fn tx_once<T, F, R>(&self, slot: Slot, locate: bool, work: &F) -> Result<(T, Option<Written<'_>>)>
     where
         F: Fn(Tx) -> R,
         R: Future<Output = Result<T>>,
@@ -188,7 +197,7 @@ impl Store {
                 let tx = Tx::new(connection, slot, self.0.clock.clone());
                 // Boxed, so that the many futures that hold a transaction stay small.
                 match Box::pin(work(tx.clone())).await {
-                    Ok(value) => Ok((value, tx.commit(locate).await?)),
+                    Ok(value) => Ok((value, tx.commit(locate && shard.has_replica()).await?)),
                     Err(error) => {
                         tx.rollback().await;
                         Err(error)
@@ -200,7 +209,7 @@ impl Store {
             // A full queue is no loss: the rows are in the outbox, and the sweeper takes what is left there.
             let _ = self.0.committed.try_send(Committed { shard: index, events });
         }
-        Ok((value, position))
+        Ok((value, position.map(|position| Written { shard, position })))
     }
 
     /// Reads from the slot's primary, outside a transaction.
@@ -209,26 +218,6 @@ impl Store {
         F: AsyncFnOnce(Connection) -> Result<T>,
     {
         self.shard(slot).ask(work).await
-    }
-
-    /// Whether the slot's shard has replicas.
-    pub fn has_replica(&self, slot: Slot) -> bool {
-        self.shard(slot).has_replica()
-    }
-
-    /// The name of the slot's shard.
-    pub fn shard_name(&self, slot: Slot) -> String {
-        self.shard(slot).name.clone()
-    }
-
-    /// Reads what may be a little old, from a replica of the slot's shard if one is near enough; else from
-    /// the primary. `work` may be run on both.
-    pub async fn read_lagging<T, F, R>(&self, slot: Slot, at_least: AtLeast, work: F) -> Result<T>
-    where
-        F: Fn(Connection) -> R,
-        R: Future<Output = Result<T>>,
-    {
-        self.shard(slot).ask_any(at_least, work).await
     }
 
     /// Reads from a shard's primary by its index: for work that goes over all shards.
@@ -251,10 +240,25 @@ impl Store {
         F: Fn(Connection, Vec<K>) -> R,
         R: Future<Output = Result<T>>,
     {
+        self.scatter_by_shard(keys, slot, work).await.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// The same, each answer with the index of its shard.
+    pub async fn scatter_by_shard<K, T, F, R>(
+        &self,
+        keys: Vec<K>,
+        slot: impl Fn(&K) -> Slot,
+        work: F,
+    ) -> Vec<(usize, Result<T>)>
+    where
+        F: Fn(Connection, Vec<K>) -> R,
+        R: Future<Output = Result<T>>,
+    {
         let groups = self.group(keys, slot);
         join_all(groups.into_iter().map(|(index, keys)| {
             let work = &work;
-            self.0.shards[index].ask(async move |connection| work(connection, keys).await)
+            let asked = self.0.shards[index].ask(async move |connection| work(connection, keys).await);
+            async move { (index, asked.await) }
         }))
         .await
     }

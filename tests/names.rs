@@ -1,8 +1,6 @@
 //! Names of hundreds of sign-ups that stop anywhere, race and wake up late: none is lost, none has two owners.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::process::Stdio;
 
 use fowergram::domain::account::{Draft, HeldNames};
 use fowergram::domain::session::Origin;
@@ -12,9 +10,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::client::{Client, PASSWORD};
+use crate::harness::binary::Running;
+use crate::harness::client::{Client, PASSWORD, text};
 use crate::harness::{SHARDS, World, eventually, stack};
 use crate::sign_up::{
     SIGN_UP, account, assert_names_are_whole, available, dropped_after, everywhere, finish, pending_claims,
@@ -140,34 +138,6 @@ async fn five_hundred_sign_ups_that_stop_anywhere_leave_every_name_whole() {
     finish(world).await;
 }
 
-/// An API process that can be killed. It is killed when this is dropped, too.
-struct Process {
-    child: tokio::process::Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    async fn start(world: &World) -> Self {
-        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_fowergram"))
-            .arg("serve")
-            .args(world.settings())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("it starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        while let Some(line) = lines.next_line().await.expect("it logs") {
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(address) = line["address"].as_str() {
-                return Self { child, address: address.parse().expect("an address") };
-            }
-        }
-        panic!("it ended without serving");
-    }
-}
-
 /// Where the sign-ups of a process stand still when it is killed.
 const STANDSTILLS: [&str; 5] = [
     "lock table users in share mode",
@@ -186,8 +156,9 @@ async fn five_processes_killed_among_sign_ups_leave_every_name_whole() {
     let survivor = Client::new(address);
     let mut names: Vec<String> = Vec::new();
     for (round, standstill) in STANDSTILLS.into_iter().enumerate() {
-        let mut process = Process::start(&world).await;
-        let client = Client::new(process.address);
+        let mut process = Running::start("serve", world.settings());
+        let address = text(&process.logged("serving").await["address"]);
+        let client = Client::new(address.parse().expect("an address"));
         // On half of the shards: some sign-ups come to their end.
         let mut locks = Vec::new();
         for index in 0..SHARDS / 2 {
@@ -210,7 +181,7 @@ async fn five_processes_killed_among_sign_ups_leave_every_name_whole() {
                 (begun.len() >= 3).then_some(())
             })
             .await;
-            process.child.kill().await.expect("it is killed");
+            process.kill().await;
         };
         let (answers, ()) = join(sign_ups, kill).await;
         for connection in locks {

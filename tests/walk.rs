@@ -161,7 +161,7 @@ async fn assert_reads_one_page(app: &App, shards: &Shards, before: Uuid, verifie
     const LIMIT: i64 = 21;
     for (index, link) in shards.links.iter().enumerate() {
         let mut statement =
-            user::newest_statement(app.domain().store.slots_of(index), before, verified, LIMIT);
+            user::newest_statement(&app.domain().store.slots_of(index), before, verified, LIMIT);
         // With so few rows a scan of all would be as good.
         link.execute_unprepared("set enable_seqscan = off; set enable_sort = off").await.expect("set");
         statement.sql = format!("explain (analyze, format json) {}", statement.sql);

@@ -4,7 +4,6 @@
 //! was written. Redis may lose it all, so it also keeps since when it remembers: what is not there counts
 //! as « nothing written » only when it would be there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,11 +56,8 @@ struct Inner {
     connection: ConnectionManager,
     namespace: String,
     keep: Duration,
-    /// How many commits could not be noted.
-    missed: AtomicU64,
-    /// Of how many of them Redis was told.
-    confessed: AtomicU64,
-    missing: Notify,
+    /// A commit could not be noted, and Redis was not yet told so.
+    missed: Notify,
     /// When Redis did not answer last.
     failed_at: Mutex<Option<Instant>>,
 }
@@ -73,9 +69,7 @@ impl Positions {
             connection: super::connect(config)?,
             namespace: config.namespace.to_string(),
             keep,
-            missed: AtomicU64::new(0),
-            confessed: AtomicU64::new(0),
-            missing: Notify::new(),
+            missed: Notify::new(),
             failed_at: Mutex::default(),
         })))
     }
@@ -98,8 +92,7 @@ impl Positions {
         let mut script = NOTE.prepare_invoke();
         script.key(self.written(by)).arg(shard).arg(position.to_string()).arg(self.keep());
         if self.run::<()>(&script).await.is_none() {
-            self.0.missed.fetch_add(1, Ordering::SeqCst);
-            self.0.missing.notify_one();
+            self.0.missed.notify_one();
         }
     }
 
@@ -107,28 +100,18 @@ impl Positions {
     /// never: the caller drops it.
     pub async fn watch(&self) {
         loop {
-            self.0.missing.notified().await;
-            loop {
-                let missed = self.0.missed.load(Ordering::SeqCst);
-                if missed == self.0.confessed.load(Ordering::SeqCst) {
-                    break;
-                }
-                let mut connection = self.0.connection.clone();
-                match redis::cmd("DEL").arg(self.since()).query_async::<()>(&mut connection).await {
-                    Ok(()) => self.0.confessed.store(missed, Ordering::SeqCst),
-                    Err(_) => sleep(RETRY).await,
-                }
+            self.0.missed.notified().await;
+            let mut connection = self.0.connection.clone();
+            while redis::cmd("DEL").arg(self.since()).query_async::<()>(&mut connection).await.is_err() {
+                sleep(RETRY).await;
             }
         }
     }
 
     /// What a replica of the shard must have replayed to serve this reader.
     pub async fn of(&self, reader: UserId, shard: &str) -> AtLeast {
-        // While it was away from here, others may have had something to note that it now lacks.
-        if self.failed_within(self.0.keep) {
-            return AtLeast::Primary;
-        }
-        if self.0.missed.load(Ordering::SeqCst) != self.0.confessed.load(Ordering::SeqCst) {
+        // While it was away from here, this process or another may have had something to note that it lacks.
+        if self.failed_within(self.0.keep + REST) {
             return AtLeast::Primary;
         }
         let mut script = READ.prepare_invoke();

@@ -58,12 +58,8 @@ async fn claim_again(ward: &mut Ward<'_>, seen: &Model, cutoff: OffsetDateTime) 
     } else {
         return Ok(());
     };
-    let done = if ward.options.fix {
-        ward.domain.reconcile_claim(&found).await.map(|settled| settled != Settled::Changed)
-    } else {
-        Ok(false)
-    };
-    let mended = ward.mended(done);
+    let settle = async { Ok(ward.domain.reconcile_claim(&found).await? != Settled::Changed) };
+    let mended = ward.mends(settle).await;
     ward.fault(name.to_string(), what, mended);
     Ok(())
 }
@@ -98,13 +94,11 @@ async fn name_again(ward: &mut Ward<'_>, name: &Name, user: UserId) -> Result<()
         Some(claim) => format!("names {user}, and {} claims it", claim.user_id),
         None => format!("names {user}, and nobody claims it"),
     };
-    let done = if ward.options.fix {
+    let claim = async {
         let _alone = ward.mending().await;
         ward.domain.claim_again(name, user).await
-    } else {
-        Ok(false)
     };
-    let mended = ward.mended(done);
+    let mended = ward.mends(claim).await;
     ward.fault(name.to_string(), what, mended);
     Ok(())
 }

@@ -91,8 +91,7 @@ async fn look_again(ward: &mut Ward<'_>, mirror: Mirror, suspects: &[Pair]) {
         match compare(ward, mirror, pairs).await {
             Ok(faults) => {
                 for (pair, what) in faults {
-                    let done = if ward.options.fix { mend(ward, mirror, pair).await } else { Ok(false) };
-                    let mended = ward.mended(done);
+                    let mended = ward.mends(mend(ward, mirror, pair)).await;
                     ward.fault(format!("{} {}", pair.1, pair.0), what, mended);
                 }
             }

@@ -94,8 +94,7 @@ async fn look_again(ward: &mut Ward<'_>, suspects: Vec<Entry>, waited: bool) -> 
                         gone.push(entry);
                         continue;
                     };
-                    let done = if ward.options.fix { mend(ward, &entry).await } else { Ok(false) };
-                    let mended = ward.mended(done);
+                    let mended = ward.mends(mend(ward, &entry)).await;
                     ward.fault(format!("{} {}", entry.name, entry.post_id), what.to_owned(), mended);
                 }
             }

@@ -55,8 +55,7 @@ async fn look_again(ward: &mut Ward<'_>, suspects: &[Pair]) {
         match compare(ward, pairs).await {
             Ok(faults) => {
                 for (pair, what) in faults {
-                    let done = if ward.options.fix { mend(ward, pair).await } else { Ok(false) };
-                    let mended = ward.mended(done);
+                    let mended = ward.mends(mend(ward, pair)).await;
                     ward.fault(format!("{} {}", pair.0, pair.1), what, mended);
                 }
             }

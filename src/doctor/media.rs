@@ -7,12 +7,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::placement::runs;
 use super::ward::Ward;
 use crate::blob::Object;
-use crate::domain::id::{MediaId, SLOTS, Slot};
+use crate::domain::id::MediaId;
 use crate::domain::media::{State, original_key, variant_key, widths_of};
 use crate::domain::{Error, Result};
+use crate::store::Slots;
 use crate::store::audit::media::{self as audit, Image};
 
 /// About how many images are held at once.
@@ -43,13 +43,11 @@ impl Key {
 
 pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
     let images = ward.ask(async |connection| audit::count(&connection).await).await?;
-    let owned: Vec<u16> = (0..SLOTS)
-        .filter(|slot| Slot::new(*slot).is_some_and(|slot| ward.store().owner(slot) == ward.shard))
-        .collect();
+    let owned: Vec<u16> = ward.store().slots_of(ward.shard).iter().collect();
     let rounds = usize::try_from(images).unwrap_or(0) / HELD + 1;
     for slots in owned.chunks(owned.len().div_ceil(rounds).max(1)) {
-        for (first, last) in runs(slots.iter().copied()) {
-            look_at(ward, first, last).await?;
+        for (first, last) in slots.iter().copied().collect::<Slots>().runs() {
+            look_at(ward, *first, *last).await?;
         }
     }
     Ok(())
@@ -121,12 +119,8 @@ async fn superfluous(ward: &mut Ward<'_>, key: &Key, object: &Object) -> Result<
     if ward.domain.blob.head(&object.key).await?.is_none() {
         return Ok(());
     }
-    let done = if ward.options.fix {
-        ward.domain.blob.delete(std::slice::from_ref(&object.key)).await.map(|()| true)
-    } else {
-        Ok(false)
-    };
-    let mended = ward.mended(done);
+    let delete = async { ward.domain.blob.delete(std::slice::from_ref(&object.key)).await.map(|()| true) };
+    let mended = ward.mends(delete).await;
     ward.fault(object.key.clone(), what.to_owned(), mended);
     Ok(())
 }
@@ -163,8 +157,7 @@ async fn incomplete(ward: &mut Ward<'_>, id: Uuid) -> Result<()> {
     if lost.is_empty() {
         return Ok(());
     }
-    let done = if ward.options.fix { restore(ward, id, &there, &lost).await } else { Ok(false) };
-    let mended = ward.mended(done);
+    let mended = ward.mends(Box::pin(restore(ward, id, &there, &lost))).await;
     ward.fault(id.to_string(), format!("has no file for the widths {lost:?}"), mended);
     Ok(())
 }
@@ -189,6 +182,7 @@ async fn restore(ward: &Ward<'_>, id: MediaId, there: &[u32], lost: &[u32]) -> R
 mod tests {
     use super::*;
     use crate::domain::Clock;
+    use crate::domain::id::Slot;
 
     #[test]
     fn only_keys_as_they_are_made_are_read() {

@@ -1,7 +1,7 @@
 //! Rows in a shard that does not own their slot. Nobody reads or writes them there.
 
 use super::ward::Ward;
-use crate::domain::id::{SLOTS, Slot};
+use crate::domain::id::Slot;
 use crate::domain::{Error, Result};
 use crate::store::audit::placement::{self as audit, Stray, Table};
 
@@ -26,7 +26,7 @@ pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
 /// owners have.
 async fn walk(ward: &mut Ward<'_>, table: &Table, delete: bool) -> Result<()> {
     for first in (0..table.blocks).step_by(usize::try_from(BLOCKS).unwrap_or(1)) {
-        let owned = &multirange(&owned(ward));
+        let owned = &ward.store().slots_of(ward.shard);
         let read = async |connection| audit::strays(&connection, table, (first, first + BLOCKS), owned).await;
         let (looked, strays) = ward.ask(read).await?;
         if !delete {
@@ -55,29 +55,6 @@ async fn walk(ward: &mut Ward<'_>, table: &Table, delete: bool) -> Result<()> {
 
 fn owner(ward: &Ward<'_>, stray: &Stray) -> Option<usize> {
     Slot::new(stray.slot).map(|slot| ward.store().owner(slot))
-}
-
-fn owned(ward: &Ward<'_>) -> Vec<(u16, u16)> {
-    runs(
-        (0..SLOTS).filter(|slot| Slot::new(*slot).is_some_and(|slot| ward.store().owner(slot) == ward.shard)),
-    )
-}
-
-/// Slots in order, as runs with both ends.
-pub(super) fn runs(slots: impl Iterator<Item = u16>) -> Vec<(u16, u16)> {
-    let mut runs: Vec<(u16, u16)> = Vec::new();
-    for slot in slots {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == slot => *last = slot,
-            _ => runs.push((slot, slot)),
-        }
-    }
-    runs
-}
-
-fn multirange(runs: &[(u16, u16)]) -> String {
-    let runs: Vec<String> = runs.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
-    format!("{{{}}}", runs.join(","))
 }
 
 fn id(table: &Table, key: &str) -> String {
@@ -139,18 +116,5 @@ async fn remove(ward: &mut Ward<'_>, table: &Table, strays: Vec<Stray>) {
             Ok(keys) => keys.iter().for_each(|key| ward.line.mended(&id(table, key))),
             Err(error) => tracing::warn!(table = table.name, cause = ?error, "strays can't be removed"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_written_as_ranges() {
-        let runs = runs([0, 1, 2, 7, 9, 10].into_iter());
-        assert_eq!(runs, [(0, 2), (7, 7), (9, 10)]);
-        assert_eq!(multirange(&runs), "{[0,2],[7,7],[9,10]}");
-        assert_eq!(multirange(&[]), "{}");
     }
 }

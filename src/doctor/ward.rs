@@ -1,8 +1,5 @@
 //! One part of a check on one shard, while it is under way.
 
-use std::collections::HashMap;
-
-use futures_util::future::join_all;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -53,18 +50,8 @@ impl<'a> Ward<'a> {
     where
         R: Future<Output = Result<Vec<T>>>,
     {
-        let store = self.store();
-        let mut groups: HashMap<usize, Vec<K>> = HashMap::new();
-        for key in keys {
-            groups.entry(store.owner(slot(&key))).or_default().push(key);
-        }
-        let asked = join_all(groups.into_iter().map(|(shard, keys)| {
-            let work = &work;
-            let answer = store.read_shard(shard, async move |connection| work(connection, keys).await);
-            async move { (shard, answer.await) }
-        }));
         let mut all = Vec::new();
-        for (shard, answer) in asked.await {
+        for (shard, answer) in self.store().scatter_by_shard(keys, slot, work).await {
             match answer {
                 Ok(rows) => all.extend(rows),
                 Err(error) => self.unseen(shard, &error),
@@ -108,9 +95,12 @@ impl<'a> Ward<'a> {
         self.mending.lock().await
     }
 
-    /// Whether a mend was done. One that failed is left as a fault.
-    pub fn mended(&mut self, done: Result<bool>) -> bool {
-        done.unwrap_or_else(|error| {
+    /// Mends, if that is asked for; whether it was done. What fails is left as a fault.
+    pub async fn mends(&self, mend: impl Future<Output = Result<bool>>) -> bool {
+        if !self.options.fix {
+            return false;
+        }
+        mend.await.unwrap_or_else(|error| {
             tracing::warn!(check = self.line.check, cause = ?error, "can't be mended now");
             false
         })

@@ -105,7 +105,7 @@ pub(super) async fn list_page(
     let before = page.after.map(|place| Ok::<_, Error>((place.time()?, place.id))).transpose()?;
     let limit = u64::from(page.size) + 1;
     let read = |connection| async move { edge::list(&connection, table, owner, before, limit).await };
-    let edges = domain.read_lagging(viewer.map(|viewer| viewer.user), slot, read).await?;
+    let edges = domain.read_lagging(viewer.map(|viewer| viewer.user), domain.store.shard(slot), read).await?;
     let items = edges.into_iter().map(|edge| (Place::moment(edge.changed_at, edge.other), edge.other));
     Ok(Slice::cut(items.collect(), page))
 }

@@ -70,7 +70,7 @@ impl Domain {
     pub async fn hashtag_posts(&self, tag: &Tag) -> Result<i32> {
         let slot = tag.slot();
         let read = |connection| async move { hashtag::count(&connection, slot, tag.name()).await };
-        self.read_lagging(None, slot, read).await
+        self.read_lagging(None, self.store.shard(slot), read).await
     }
 
     /// A page of the posts that have the tag, the newest first. Nobody reads an own write here: a tag is
@@ -81,8 +81,11 @@ impl Domain {
         let read = |connection| async move {
             hashtag::posts(&connection, (slot, tag.name()), before, page.limit()).await
         };
-        let posts =
-            self.read_lagging(None, slot, read).await?.into_iter().map(|post| (Place::id(post.uuid()), post));
+        let posts = self
+            .read_lagging(None, self.store.shard(slot), read)
+            .await?
+            .into_iter()
+            .map(|post| (Place::id(post.uuid()), post));
         Ok(Slice::cut(posts.collect(), page))
     }
 }

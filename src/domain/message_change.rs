@@ -3,6 +3,8 @@
 //! Each is one transaction that holds the conversation and raises its counter, so that streams tell it in
 //! order and also to those who were away.
 
+use std::sync::Arc;
+
 use super::account::Viewer;
 use super::event::Event;
 use super::id::{ConversationId, MessageId};
@@ -36,13 +38,11 @@ impl Domain {
         let found = self.require_own_message(viewer, id).await?;
         let conversation = found.conversation();
         self.write(viewer.user, id.slot(), |tx| async move {
-            let known = lock(&tx, conversation, id).await?;
+            let known = lock_present(&tx, conversation, id).await?;
             if known.text.as_ref() == Some(text) {
                 return Ok(());
             }
-            let change = count_change(&tx, conversation).await?;
-            message::edit(&tx, id, text, change).await?;
-            tx.emit(&Event::ConversationChanged { conversation, change, sent: None })
+            message::edit(&tx, id, text, next_change(&tx, conversation).await?).await
         })
         .await
     }
@@ -52,14 +52,10 @@ impl Domain {
         let found = self.require_own_message(viewer, id).await?;
         let conversation = found.conversation();
         self.write(viewer.user, id.slot(), |tx| async move {
-            conversation::lock(&tx, conversation).await?;
-            let known = message::find(&tx, id).await?.ok_or(Error::NotFound("message"))?;
-            if known.deleted_at.is_some() {
+            if lock(&tx, conversation, id).await?.deleted_at.is_some() {
                 return Ok(());
             }
-            let change = count_change(&tx, conversation).await?;
-            message::mark_deleted(&tx, id, change).await?;
-            tx.emit(&Event::ConversationChanged { conversation, change, sent: None })
+            message::mark_deleted(&tx, id, next_change(&tx, conversation).await?).await
         })
         .await?;
         if found.media_ids.is_empty() {
@@ -81,36 +77,38 @@ impl Domain {
         emoji: Emoji,
         on: bool,
     ) -> Result<()> {
-        let found = self.require_message(viewer, id).await?;
+        let found = self.require_message(Some(viewer), id).await?;
         let (user, conversation) = (viewer.user, found.conversation());
         self.write(user, id.slot(), |tx| async move {
-            lock(&tx, conversation, id).await?;
+            lock_present(&tx, conversation, id).await?;
             if !reaction::set(&tx, id, user, emoji.as_str(), on).await? {
                 return Ok(());
             }
             if on && reaction::count_of(&tx, id, user).await? > MAX_REACTIONS {
                 return Err(Error::Conflict("You have given as many reactions to this message as one may."));
             }
-            let change = count_change(&tx, conversation).await?;
-            message::touch(&tx, id, change).await?;
-            tx.emit(&Event::ConversationChanged { conversation, change, sent: None })
+            message::touch(&tx, id, next_change(&tx, conversation).await?).await
         })
         .await
     }
 
     /// The message, if the viewer may read its conversation.
-    async fn require_message(&self, viewer: &Viewer, id: MessageId) -> Result<message::Model> {
+    pub async fn require_message(
+        &self,
+        viewer: Option<&Viewer>,
+        id: MessageId,
+    ) -> Result<Arc<message::Model>> {
         let missing = Error::NotFound("message");
         let found = self.tables.messages.get(id).await?.ok_or(missing.clone())?;
-        match self.require_conversation(Some(viewer), found.conversation()).await {
-            Ok(_) => Ok(found.as_ref().clone()),
+        match self.require_conversation(viewer, found.conversation()).await {
+            Ok(_) => Ok(found),
             Err(Error::NotFound(_)) => Err(missing),
             Err(error) => Err(error),
         }
     }
 
-    async fn require_own_message(&self, viewer: &Viewer, id: MessageId) -> Result<message::Model> {
-        let found = self.require_message(viewer, id).await?;
+    async fn require_own_message(&self, viewer: &Viewer, id: MessageId) -> Result<Arc<message::Model>> {
+        let found = self.require_message(Some(viewer), id).await?;
         if found.sender() != viewer.user {
             return Err(Error::Forbidden("Only its sender may change a message."));
         }
@@ -118,19 +116,24 @@ impl Domain {
     }
 }
 
-/// The message as it is, with its conversation held; an error where it was deleted.
+/// The message as it is, with its conversation held.
 async fn lock(tx: &Tx, conversation: ConversationId, id: MessageId) -> Result<message::Model> {
     conversation::lock(tx, conversation).await?;
-    let known = message::find(tx, id).await?.ok_or(Error::NotFound("message"))?;
-    if known.deleted_at.is_some() {
-        return Err(Error::Conflict("The message was deleted."));
-    }
-    Ok(known)
+    message::find(tx, id).await?.ok_or(Error::NotFound("message"))
 }
 
-async fn count_change(tx: &Tx, conversation: ConversationId) -> Result<i64> {
+/// The same; an error where it was deleted.
+async fn lock_present(tx: &Tx, conversation: ConversationId, id: MessageId) -> Result<message::Model> {
+    let known = lock(tx, conversation, id).await?;
+    if known.deleted_at.is_some() { Err(Error::Conflict("The message was deleted.")) } else { Ok(known) }
+}
+
+/// The number of a change that is no new message; streams are told of it.
+async fn next_change(tx: &Tx, conversation: ConversationId) -> Result<i64> {
     let counted = conversation::count_change(tx, conversation).await?;
-    Ok(counted.ok_or(Error::NotFound("conversation"))?.change)
+    let change = counted.ok_or(Error::NotFound("conversation"))?.change;
+    tx.emit(&Event::ConversationChanged { conversation, change, sent: None })?;
+    Ok(change)
 }
 
 #[cfg(test)]

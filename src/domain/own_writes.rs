@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use super::id::{Slot, UserId};
 use super::{Domain, Error, Result};
-use crate::store::{Connection, Tx};
+use crate::store::shard::Shard;
+use crate::store::{Connection, Tx, Written};
 
 /// A place in a server's write-ahead log. In the order of time: a later timeline is later altogether.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,28 +61,30 @@ impl Domain {
         F: Fn(Tx) -> R,
         R: Future<Output = Result<T>>,
     {
-        let (value, position) = self.store.tx_at(slot, work).await?;
-        if let Some(position) = position {
-            self.positions.note(by, &self.store.shard_name(slot), position).await;
+        let (value, written) = self.store.tx_at(slot, work).await?;
+        if let Some(Written { shard, position }) = written {
+            self.positions.note(by, &shard.name, position).await;
         }
         Ok(value)
     }
 
     /// Reads what may be a little old, from a replica where one will do. Never what decides privacy,
     /// uniqueness or a permission. `work` may be run twice.
-    pub(super) async fn read_lagging<T, F, R>(&self, reader: Option<UserId>, slot: Slot, work: F) -> Result<T>
+    pub(super) async fn read_lagging<T, F, R>(
+        &self,
+        reader: Option<UserId>,
+        shard: &Shard,
+        work: F,
+    ) -> Result<T>
     where
         F: Fn(Connection) -> R,
         R: Future<Output = Result<T>>,
     {
-        if !self.store.has_replica(slot) {
-            return self.store.read(slot, async |connection| work(connection).await).await;
-        }
         let at_least = match reader {
-            Some(reader) => self.positions.of(reader, &self.store.shard_name(slot)).await,
-            None => AtLeast::Anything,
+            Some(reader) if shard.has_replica() => self.positions.of(reader, &shard.name).await,
+            _ => AtLeast::Anything,
         };
-        self.store.read_lagging(slot, at_least, work).await
+        shard.ask_any(at_least, work).await
     }
 }
 

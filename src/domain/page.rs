@@ -133,7 +133,7 @@ impl Page {
     }
 }
 
-fn size(field: &'static str, asked: i32) -> Result<u32> {
+pub(super) fn size(field: &'static str, asked: i32) -> Result<u32> {
     match u32::try_from(asked) {
         Ok(size @ 1..=MAX_PAGE) => Ok(size),
         _ if field == "first" => Err(Error::PageSizeInvalid { max: MAX_PAGE }),

@@ -36,7 +36,7 @@ impl Domain {
     ) -> Result<Accounts> {
         self.require_role(viewer, Role::Moderator).await?;
         let read = |connection, slots, before, limit| async move {
-            user::newest(&connection, slots, before, verified, limit).await
+            user::newest(&connection, &slots, before, verified, limit).await
         };
         let (slice, away) = self.walk(viewer, page, read).await;
         let ids: Vec<UserId> = slice.items.iter().map(|(_, id)| UserId::from_row(*id)).collect();

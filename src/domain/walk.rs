@@ -11,8 +11,7 @@ use futures_util::stream;
 use uuid::Uuid;
 
 use super::account::Viewer;
-use super::own_writes::AtLeast;
-use super::page::{List, MAX_PAGE, Slice};
+use super::page::{self, List, Slice};
 use super::{Domain, Error, Result};
 use crate::store::{Connection, Slots};
 
@@ -86,8 +85,7 @@ pub struct WalkPage {
 impl WalkPage {
     /// The first rows behind a cursor.
     pub fn parse(list: List, first: i32, after: Option<&str>) -> Result<Self> {
-        let size = u32::try_from(first).ok().filter(|size| (1..=MAX_PAGE).contains(size));
-        let size = size.ok_or(Error::PageSizeInvalid { max: MAX_PAGE })? as usize;
+        let size = page::size("first", first)? as usize;
         let is_first = after.is_none();
         let after = after.map_or_else(|| Ok(Walk::start()), |cursor| Walk::decode(list, cursor))?;
         Ok(Self { size, after, is_first })
@@ -116,14 +114,9 @@ impl Domain {
         let work = &work;
         let ask = async |index: usize| {
             let shard = &self.store.shards()[index];
-            let before = page.after.of(&shard.name);
-            let read = |connection| work(connection, self.store.slots_of(index), before, limit);
-            let at_least = if shard.has_replica() {
-                self.positions.of(viewer.user, &shard.name).await
-            } else {
-                AtLeast::Primary
-            };
-            Part { shard: shard.name.clone(), ids: shard.ask_any(at_least, read).await }
+            let (before, slots) = (page.after.of(&shard.name), self.store.slots_of(index));
+            let read = |connection| work(connection, slots.clone(), before, limit);
+            Part { shard: shard.name.clone(), ids: self.read_lagging(Some(viewer.user), shard, read).await }
         };
         let asked: Vec<_> = (0..self.store.shards().len()).map(ask).collect();
         let parts: Vec<Part> = stream::iter(asked).buffer_unordered(FAN_OUT).collect().await;

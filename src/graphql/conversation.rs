@@ -50,8 +50,11 @@ pub async fn load(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Conver
 
 /// The message, if the viewer may read its conversation.
 pub async fn load_message(ctx: &Context<'_>, id: MessageId) -> Result<Option<Message>, Error> {
-    let Some(row) = ctx.loader().load_one(id).await? else { return Ok(None) };
-    Ok(load(ctx, row.conversation()).await?.map(|_| Message { row }))
+    match ctx.domain().require_message(ctx.viewer(), id).await {
+        Ok(row) => Ok(Some(Message { row })),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A direct, group or per-post conversation.

@@ -1,5 +1,7 @@
 //! Which shard owns which slot.
 
+use std::fmt;
+
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +24,40 @@ pub struct SlotMap {
     owners: Vec<u16>,
 }
 
-/// Runs of slots, both ends included, as a statement takes them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Slots {
-    pub first: Vec<i32>,
-    pub last: Vec<i32>,
+/// Slots in their order, as runs with both ends included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots(Vec<(u16, u16)>);
+
+impl Slots {
+    pub fn runs(&self) -> &[(u16, u16)] {
+        &self.0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last)
+    }
+}
+
+/// From the numbers of slots, the lowest first.
+impl FromIterator<u16> for Slots {
+    fn from_iter<I: IntoIterator<Item = u16>>(slots: I) -> Self {
+        let mut runs: Vec<(u16, u16)> = Vec::new();
+        for slot in slots {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == slot => *last = slot,
+                _ => runs.push((slot, slot)),
+            }
+        }
+        Self(runs)
+    }
+}
+
+/// As `PostgreSQL` writes an `int4multirange`.
+impl fmt::Display for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs: Vec<String> = self.0.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
+        write!(f, "{{{}}}", runs.join(","))
+    }
 }
 
 impl SlotMap {
@@ -42,20 +73,8 @@ impl SlotMap {
 
     /// The slots of the shard with this index.
     pub fn ranges_of(&self, shard: usize) -> Slots {
-        let mut slots = Slots::default();
-        for (slot, owner) in (0_i32..).zip(&self.owners) {
-            if usize::from(*owner) != shard {
-                continue;
-            }
-            match slots.last.last_mut() {
-                Some(last) if *last == slot - 1 => *last = slot,
-                _ => {
-                    slots.first.push(slot);
-                    slots.last.push(slot);
-                }
-            }
-        }
-        slots
+        let owned = (0..SLOTS).zip(&self.owners).filter(|(_, owner)| usize::from(**owner) == shard);
+        owned.map(|(slot, _)| slot).collect()
     }
 
     /// Checks a stored map: every slot has an owner, and every owner is a configured shard.
@@ -129,7 +148,16 @@ mod tests {
         let owners: Vec<u16> =
             (0..SLOTS).map(|slot| u16::from(!(10..=20).contains(&slot) && slot != 30)).collect();
         let slots = SlotMap { epoch: 1, owners }.ranges_of(0);
-        assert_eq!(slots, Slots { first: vec![10, 30], last: vec![20, 30] });
+        assert_eq!(slots.runs(), [(10, 20), (30, 30)]);
+        assert!(slots.iter().eq((10..=20).chain([30])));
+    }
+
+    #[test]
+    fn slots_are_written_as_ranges() {
+        let slots: Slots = [0, 1, 2, 7, 9, 10].into_iter().collect();
+        assert_eq!(slots.runs(), [(0, 2), (7, 7), (9, 10)]);
+        assert_eq!(slots.to_string(), "{[0,2],[7,7],[9,10]}");
+        assert_eq!(Slots::from_iter([]).to_string(), "{}");
     }
 
     #[test]

@@ -68,14 +68,16 @@ impl Batch for ReactionsTo {
 
 /// Gives a reaction, or takes it back. False: it was so already.
 pub async fn set(tx: &Tx, message: MessageId, user: UserId, emoji: &str, on: bool) -> Result<bool> {
-    let sql = if on {
-        "insert into reactions (message_id, user_id, emoji, created_at) values ($1, $2, $3, $4)
-         on conflict do nothing"
+    let key = [message.uuid().into(), user.uuid().into(), emoji.into()];
+    let statement = if on {
+        let sql = "insert into reactions (message_id, user_id, emoji, created_at) values ($1, $2, $3, $4)
+            on conflict do nothing";
+        let [message, user, emoji] = key;
+        sql_with(sql, [message, user, emoji, tx.clock().now().into()])
     } else {
-        "delete from reactions where message_id = $1 and user_id = $2 and emoji = $3 and $4::timestamptz is not null"
+        sql_with("delete from reactions where message_id = $1 and user_id = $2 and emoji = $3", key)
     };
-    let values = [message.uuid().into(), user.uuid().into(), emoji.into(), tx.clock().now().into()];
-    let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    let done = tx.connection().execute_raw(statement).await.map_err(failure)?;
     Ok(done.rows_affected() == 1)
 }
 

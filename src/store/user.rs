@@ -81,7 +81,7 @@ impl Batch for ById {
 /// or not. Rows of slots that the shard does not own are not its users.
 pub async fn newest(
     connection: &Connection,
-    slots: Slots,
+    slots: &Slots,
     before: Uuid,
     verified: Option<bool>,
     limit: i64,
@@ -92,7 +92,7 @@ pub async fn newest(
 }
 
 /// What [`newest`] asks: it reads `limit` rows from an index, and those that it leaves out.
-pub fn newest_statement(slots: Slots, before: Uuid, verified: Option<bool>, limit: i64) -> Statement {
+pub fn newest_statement(slots: &Slots, before: Uuid, verified: Option<bool>, limit: i64) -> Statement {
     let which = match verified {
         None => "",
         Some(true) => "and is_verified",
@@ -100,10 +100,9 @@ pub fn newest_statement(slots: Slots, before: Uuid, verified: Option<bool>, limi
     };
     let sql = format!(
         "select id from users where id < $1 and state <> 9 {which}
-         and exists (select from unnest($2::int[], $3::int[]) as own (a, z) where slot_of(id) between a and z)
-         order by id desc limit $4"
+         and $2::text::int4multirange @> slot_of(id) order by id desc limit $3"
     );
-    sql_with(&sql, [before.into(), slots.first.into(), slots.last.into(), limit.into()])
+    sql_with(&sql, [before.into(), slots.to_string().into(), limit.into()])
 }
 
 #[derive(FromQueryResult)]

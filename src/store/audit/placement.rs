@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::Result;
 use crate::store::shard::failure;
-use crate::store::{Connection, sql_with};
+use crate::store::{Connection, Slots, sql_with};
 
 /// A sharded table. All of its names are quoted as SQL needs them.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -71,13 +71,12 @@ struct Looked {
     strays: serde_json::Value,
 }
 
-/// How many rows lie in these blocks, and those whose slot is not among the owned ones, which are written
-/// as `PostgreSQL` writes an `int4multirange`.
+/// How many rows lie in these blocks, and those whose slot is not among the owned ones.
 pub async fn strays(
     connection: &Connection,
     table: &Table,
     (first, end): (i64, i64),
-    owned: &str,
+    owned: &Slots,
 ) -> Result<(i64, Vec<Stray>)> {
     let (name, slot, key) = (&table.name, &table.slot, table.key_text("t"));
     let sql = format!(
@@ -86,8 +85,10 @@ pub async fn strays(
                 filter (where not $1::text::int4multirange @> ({slot})::integer), '[]') as strays
         from {name} t where t.ctid >= '({first},0)'::tid and t.ctid < '({end},0)'::tid"
     );
-    let row =
-        Looked::find_by_statement(sql_with(&sql, [owned.into()])).one(connection).await.map_err(failure)?;
+    let row = Looked::find_by_statement(sql_with(&sql, [owned.to_string().into()]))
+        .one(connection)
+        .await
+        .map_err(failure)?;
     let Some(row) = row else { return Ok((0, Vec::new())) };
     let strays = serde_json::from_value(row.strays).map_err(crate::domain::Error::internal)?;
     Ok((row.looked, strays))
