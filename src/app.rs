@@ -103,7 +103,8 @@ impl App {
             worker::start(&tasks, &domain, &config.media, &stopping);
         }
         let hub = Hub::start(store, domain.feeds.clone(), bus, &tasks, stopping.clone());
-        let engine = Engine::new(|| Schema::build(Query::default(), Mutation::default(), Subscription))?;
+        let engine =
+            Engine::new(|| Schema::build(Query::default(), Mutation::default(), Subscription::default()))?;
         Ok(Self(Arc::new(Inner { config, domain, engine, hub, stopping, tasks })))
     }
 

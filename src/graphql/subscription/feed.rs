@@ -1,0 +1,61 @@
+//! What becomes of the viewer's feed.
+
+use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject, Subscription};
+use futures_util::Stream;
+use time::OffsetDateTime;
+
+use super::{Event, events};
+use crate::domain::id::PostId;
+use crate::graphql::context::ContextExt;
+use crate::graphql::nullable::{Nullable, nullable};
+use crate::graphql::post::{self, Post};
+use crate::graphql::scalar::{Cursor, DateTime};
+use crate::live::Topic;
+
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub struct FeedEvent {
+    pub cursor: Cursor,
+    pub replayed: bool,
+    pub at: DateTime,
+    #[graphql(skip)]
+    came: Option<PostId>,
+    /// The post that is gone from it.
+    removed_id: Option<ID>,
+}
+
+#[ComplexObject]
+impl FeedEvent {
+    /// The post that came into the feed; null where it is gone again.
+    async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
+        nullable(async {
+            let Some(id) = self.came else { return Ok(None) };
+            post::load(ctx, id).await
+        })
+        .await
+    }
+}
+
+#[derive(Default)]
+pub struct FeedSubscription;
+
+#[Subscription]
+impl FeedSubscription {
+    /// What comes into the viewer's feed, and what goes from it.
+    async fn feed_updated(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<Cursor>,
+    ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
+        let user = ctx.require_viewer()?.user;
+        // What is not kept can't change: the feed is built for whoever listens to it.
+        ctx.domain().build_feed(user).await?;
+        events(ctx, Topic::Feed(user), after, || async { Ok(()) }).await
+    }
+}
+
+pub fn event(cursor: Cursor, replayed: bool, at: OffsetDateTime, post: PostId, removed: bool) -> Event {
+    let removed_id = removed.then(|| ID::from(post.uuid()));
+    let came = (!removed).then_some(post);
+    Event::Feed(FeedEvent { cursor, replayed, at: at.into(), came, removed_id })
+}
