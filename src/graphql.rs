@@ -11,10 +11,12 @@ pub mod engine;
 pub mod error;
 pub mod feed;
 pub mod follow;
+pub mod group;
 pub mod hashtag;
 pub mod limits;
 pub mod loader;
 pub mod media;
+pub mod message;
 pub mod message_change;
 pub mod node;
 pub mod notification;
@@ -56,7 +58,8 @@ pub struct Mutation(
     media::MediaMutation,
     post::PostMutation,
     comment::CommentMutation,
-    conversation::ConversationMutation,
+    group::GroupMutation,
+    message::MessageMutation,
     message_change::MessageChangeMutation,
     notification::NotificationMutation,
 );

@@ -23,14 +23,15 @@ use crate::bus::Bus;
 use crate::cache::Feeds;
 use crate::domain::Result;
 use crate::domain::event::{conversation_subject, feed_subject, receiver_subject};
-use crate::domain::id::{ConversationId, PostId, UserId};
+use crate::domain::feed::FeedChange;
+use crate::domain::id::{ConversationId, UserId};
 pub use crate::domain::stream::Position;
-use crate::store::stream::LogRow;
-use crate::store::{Store, message};
+use crate::store::stream::Marker;
+use crate::store::{Store, log, message};
 use pump::Pump;
 use ring::Ring;
 use source::Source;
-pub use stream::{Item, stream};
+pub use stream::{Item, Ready, stream};
 
 /// How often the counters of all topics that are listened to are compared with the rows.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ const SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
 /// What can be listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// The messages of a conversation; numbered by its change counter.
+    /// The messages of a conversation, and how far its members have read; numbered by its change counter.
     Conversation(ConversationId),
     /// A user's log.
     Receiver(UserId),
@@ -64,8 +65,10 @@ impl Topic {
 #[derive(Debug, Clone)]
 pub enum Change {
     Message(Arc<message::Model>),
-    Logged(Arc<LogRow>),
-    Feed { post: PostId, removed: bool },
+    /// How far somebody has read in a conversation.
+    Read(Marker),
+    Logged(Arc<log::Row>),
+    Feed(FeedChange),
 }
 
 /// A change and the position that a reader has after it.

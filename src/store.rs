@@ -14,8 +14,10 @@ mod endpoint;
 pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;
+pub mod log;
 pub mod map;
 pub mod media;
+pub mod member;
 pub mod message;
 pub mod migrate;
 pub mod notification;
@@ -263,6 +265,27 @@ impl Store {
         .await
     }
 
+    /// Runs one transaction on every shard that owns one of the keys, side by side. What is done on one is not
+    /// undone when another can't be reached.
+    pub async fn scatter_tx<K, T, F, R>(
+        &self,
+        keys: Vec<K>,
+        slot: impl Fn(&K) -> Slot,
+        work: F,
+    ) -> Vec<Result<T>>
+    where
+        K: Clone,
+        F: Fn(Tx, Vec<K>) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let groups = self.group(keys, &slot);
+        join_all(groups.into_values().map(|keys| {
+            let (work, slot) = (&work, slot(&keys[0]));
+            async move { self.tx(slot, |tx| work(tx, keys.clone())).await }
+        }))
+        .await
+    }
+
     /// The keys by the shard that owns them.
     fn group<K>(&self, keys: Vec<K>, slot: impl Fn(&K) -> Slot) -> HashMap<usize, Vec<K>> {
         let map = self.0.map.load();
@@ -329,8 +352,9 @@ pub struct Tables {
     pub is_follower: Rows<edge::IsFollower>,
     pub is_liked: Rows<edge::IsLiked>,
     pub conversations: Rows<conversation::ById>,
-    pub memberships: Rows<conversation::Membership>,
-    pub first_members: Rows<conversation::FirstMembers>,
+    pub memberships: Rows<member::Membership>,
+    pub first_members: Rows<member::FirstMembers>,
+    pub markers: Rows<member::Markers>,
     pub messages: Rows<message::ById>,
     pub last_messages: Rows<message::LastMessage>,
     pub reactions: Rows<reaction::ReactionsTo>,
@@ -353,6 +377,7 @@ impl Tables {
             conversations: Rows::new(store, tasks),
             memberships: Rows::new(store, tasks),
             first_members: Rows::new(store, tasks),
+            markers: Rows::new(store, tasks),
             messages: Rows::new(store, tasks),
             last_messages: Rows::new(store, tasks),
             reactions: Rows::new(store, tasks),

@@ -25,7 +25,8 @@ use media::Studio;
 fn effects(studio: &Studio) -> Vec<Effect> {
     let feed = |event: &Event| matches!(event, Event::PostCreated { .. } | Event::PostDeleted { .. });
     let mirror = |event: &Event| matches!(event, Event::PostLiked { .. } | Event::UserFollowed { .. });
-    let inbox = |event: &Event| matches!(event, Event::ConversationChanged { sent: Some(_), .. });
+    let inbox = |event: &Event| matches!(event, Event::ConversationChanged { .. });
+    let read = |event: &Event| matches!(event, Event::ConversationRead { .. });
     let uploaded = |event: &Event| matches!(event, Event::MediaUploaded { .. });
     let deleted = |event: &Event| matches!(event, Event::PostDeleted { .. });
     let places = studio.places();
@@ -45,8 +46,8 @@ fn effects(studio: &Studio) -> Vec<Effect> {
         .only("post.>"),
         Effect::new("inbox", inbox, |domain, _, event| async move {
             match event {
-                Event::ConversationChanged { conversation, sent: Some(sent), .. } => {
-                    domain.deliver_to_inboxes(conversation, &sent).await
+                Event::ConversationChanged { conversation, change, left, .. } => {
+                    domain.follow_conversation(conversation, change, &left).await
                 }
                 _ => Ok(()),
             }
@@ -77,6 +78,15 @@ fn effects(studio: &Studio) -> Vec<Effect> {
         Effect::new("notification", notification::concerns, |domain, id, event| async move {
             domain.notify(id, &event).await
         }),
+        Effect::new("read", read, |domain, _, event| async move {
+            match event {
+                Event::ConversationRead { conversation, user, seq, at } => {
+                    domain.show_read(conversation, user, seq, at).await
+                }
+                _ => Ok(()),
+            }
+        })
+        .only("read.>"),
         Effect::new("purge", deleted, |domain, _, event| async move {
             match event {
                 Event::PostDeleted { post, .. } => domain.purge_post(post).await,
@@ -108,6 +118,10 @@ pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stoppin
             Box::pin(async move { backfill::run(&domain.store.shards()[shard], ALL, &stopping).await })
         };
         schedule(tasks, domain, stopping, ("backfill", Duration::from_mins(1)), rewrite);
+        let forget = move |domain: Domain, _| -> BoxFuture<'static, Result<()>> {
+            Box::pin(async move { domain.purge_ended(shard).await })
+        };
+        schedule(tasks, domain, stopping, ("groups", Duration::from_mins(5)), forget);
         tasks.spawn(reconcile::run(domain.clone(), shard, stopping.clone()));
     }
     let purge = |domain: Domain, _| -> BoxFuture<'static, Result<()>> {

@@ -17,6 +17,7 @@ use fowergram::app::{App, Role};
 use fowergram::config::Config;
 use fowergram::dev::Servers;
 use fowergram::domain::Clock;
+use fowergram::domain::id::slot_of;
 use fowergram::http;
 use tokio::net::TcpListener;
 
@@ -190,6 +191,12 @@ impl World {
             }
         }
         panic!("200 people, and none on shard {shard}");
+    }
+
+    /// The shard on which the thing with this id lies.
+    pub fn owner(&self, id: &str) -> usize {
+        let app = self.apps.lock().expect("no panic")[0].clone();
+        app.domain().store.owner(slot_of(id.parse().expect("an id")))
     }
 
     /// The address of one of this world's databases, for a test that looks into it.

@@ -96,6 +96,12 @@ const UNSEND: &str = "mutation ($id: ID!) { deleteMessage(id: $id) { message { i
 const REACT: &str =
     "mutation ($id: ID!) { reactToMessage(id: $id, emoji: \"👍\", on: true) { message { id } } }";
 const SEEN: &str = "mutation ($id: ID!) { markConversationRead(id: $id, seq: 1) { conversation { id } } }";
+const START: &str =
+    "mutation ($input: StartConversationInput!) { startConversation(input: $input) { conversation { id } } }";
+const MEMBER: &str = "mutation ($id: ID!, $user: ID!) {
+    setConversationMember(id: $id, userId: $user, member: true) { conversation { id } } }";
+const FLAGS: &str =
+    "mutation ($id: ID!) { setConversationFlags(id: $id, muted: true) { conversation { id } } }";
 const LISTEN: &str = "subscription ($id: ID!) { messageAdded(conversationId: $id) { cursor } }";
 
 /// Each root field, without a token.
@@ -178,9 +184,15 @@ fn anonymous(of: &Things) -> Vec<Row> {
         (REACT, id("nonsense"), stranger()),
         (SEEN, id(conversation), stranger()),
         (SEEN, id("nonsense"), stranger()),
+        (START, json!({ "input": { "idempotencyKey": key, "memberIds": [ada.id] } }), stranger()),
+        (START, json!({ "input": { "idempotencyKey": "", "memberIds": [] } }), stranger()),
+        (MEMBER, json!({ "id": conversation, "user": ada.id }), stranger()),
+        (FLAGS, id(conversation), stranger()),
         (LISTEN, id(conversation), stranger()),
         (LISTEN, id("nonsense"), stranger()),
+        ("subscription { viewerEvents { cursor } }", json!({}), stranger()),
         ("subscription { newNotification { cursor } }", json!({}), stranger()),
+        ("subscription { userFollowed { cursor } }", json!({}), stranger()),
         ("subscription { feedUpdated { cursor } }", json!({}), stranger()),
     ]
 }
@@ -220,6 +232,8 @@ fn signed_in(of: &Things) -> Vec<Row> {
         (UNSEND, id(message), missing()),
         (REACT, id(message), missing()),
         (SEEN, id(conversation), missing()),
+        (MEMBER, json!({ "id": conversation, "user": of.bob.id }), missing()),
+        (FLAGS, id(conversation), missing()),
         (LISTEN, id(conversation), missing()),
     ]
 }

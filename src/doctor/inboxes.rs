@@ -7,9 +7,7 @@ use uuid::Uuid;
 use super::ward::Ward;
 use super::{BATCH, PAGE};
 use crate::domain::Result;
-use crate::domain::clock::to_millis;
-use crate::domain::event::Sent;
-use crate::domain::id::{ConversationId, UserId, slot_of};
+use crate::domain::id::{ConversationId, slot_of};
 use crate::domain::message::MAX_INBOXES;
 use crate::store::audit::inbox::{self as audit, Entry, Member, Pair};
 
@@ -28,7 +26,7 @@ async fn from_conversations(ward: &mut Ward<'_>) -> Result<()> {
         after = (last.conversation_id, last.user_id);
         ward.looked(page.len());
         let cutoff = ward.cutoff();
-        page.retain(|member| member.was_told && member.sent_at.is_some_and(|at| at < cutoff));
+        page.retain(|member| member.was_told && member.sent_at < cutoff);
         let behind = |connection, members| async move { audit::behind(&connection, members).await };
         let suspects = ward.ask_owners(page, |member: &Member| slot_of(member.user_id), behind).await;
         look_again(ward, &suspects).await;
@@ -82,10 +80,8 @@ async fn compare(ward: &Ward<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, String)>>
         let what = match (entry, member) {
             (Some(_), None) if is_old => "is there, and its user takes no part".to_owned(),
             (entry, Some(member)) => {
-                let (stored, seq) = (entry.map(|entry| entry.last_seq), member.seq.unwrap_or(0));
-                let late = member.was_told
-                    && stored < Some(seq)
-                    && member.sent_at.is_some_and(|sent_at| sent_at < cutoff);
+                let (stored, seq) = (entry.map(|entry| entry.last_seq), member.seq);
+                let late = member.was_told && stored < Some(seq) && member.sent_at < cutoff;
                 let ahead = is_old && stored > Some(seq);
                 if !late && !ahead {
                     return None;
@@ -112,9 +108,8 @@ async fn mend(ward: &Ward<'_>, pair: Pair) -> Result<bool> {
             let member = store.read(slot_of(pair.1), read).await?.pop();
             match (&entry, &member) {
                 (Some(_), None) => audit::remove(&tx, pair).await?,
-                (Some(entry), Some(member)) if entry.last_seq > member.seq.unwrap_or(0) => {
-                    let at = member.sent_at.unwrap_or(entry.last_message_at);
-                    audit::take_back(&tx, pair, member.seq.unwrap_or(0), at).await?;
+                (Some(entry), Some(member)) if entry.last_seq > member.seq => {
+                    audit::take_back(&tx, pair, member.seq, member.sent_at).await?;
                 }
                 _ => {}
             }
@@ -122,13 +117,8 @@ async fn mend(ward: &Ward<'_>, pair: Pair) -> Result<bool> {
         })
         .await?;
     drop(alone);
-    if let Some(Member {
-        was_told: true, seq: Some(seq), sender_id: Some(sender), sent_at: Some(at), ..
-    }) = member
-    {
-        let (sender, members) = (UserId::from_row(sender), vec![UserId::from_row(pair.0)]);
-        let sent = Sent { seq, sender, members, at: to_millis(at) };
-        ward.domain.deliver_to_inboxes(ConversationId::from_row(pair.1), &sent).await?;
+    if let Some(Member { was_told: true, change, .. }) = member {
+        ward.domain.follow_conversation(ConversationId::from_row(pair.1), change, &[]).await?;
     }
     Ok(true)
 }

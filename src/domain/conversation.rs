@@ -3,12 +3,20 @@
 use std::sync::Arc;
 
 use super::account::Viewer;
-use super::event::Sent;
-use super::id::{ConversationId, PostId, UserId};
+use super::event::Event;
+use super::id::{ConversationId, UserId};
+use super::message_change::next_change;
 use super::notification::Kind;
 use super::page::{Page, Place, Slice};
+use super::stream::LogTopic;
 use super::{Domain, Error, Result};
-use crate::store::{conversation, inbox, message, notification};
+use crate::store::inbox::{self, Flags};
+use crate::store::log::{self, Entry};
+use crate::store::member::{self, Member};
+use crate::store::{conversation, message, notification};
+
+/// The most people in a group.
+pub const MAX_MEMBERS: i64 = 256;
 
 /// What a conversation is. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +59,7 @@ impl Domain {
             return Ok(found);
         }
         let user = viewer.ok_or(missing.clone())?.user;
-        let member = conversation::Membership { conversation: id, user };
+        let member = member::Membership { conversation: id, user };
         self.tables.memberships.get(member).await?.ok_or(missing)?;
         Ok(found)
     }
@@ -65,32 +73,9 @@ impl Domain {
 
     /// A page of the members of a conversation that the viewer was let into. Of a thread: who wrote.
     pub async fn members(&self, id: ConversationId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        let read = async |connection| conversation::members(&connection, id, page).await;
+        let read = async |connection| member::page(&connection, id, page).await;
         let rows = self.store.read(id.slot(), read).await?;
         Ok(first_members(&rows, page))
-    }
-
-    /// A page of the viewer's conversations, the one with the newest message first. Null stands for those
-    /// that can't be read now, whose error is told beside them, and for threads of posts that the viewer may
-    /// not see any more.
-    pub async fn conversations(
-        &self,
-        viewer: &Viewer,
-        page: &Page,
-    ) -> Result<(Slice<(Place, Option<Arc<conversation::Model>>)>, Option<Error>)> {
-        let read = async |connection| inbox::page(&connection, viewer.user, page).await;
-        let entries = self.store.read(viewer.user.slot(), read).await?;
-        let ids: Vec<ConversationId> = entries.iter().map(inbox::Model::conversation).collect();
-        let (found, away) = self.tables.conversations.load(&ids).await;
-        let posts: Vec<PostId> = found.values().filter_map(|conversation| conversation.post()).collect();
-        let (posts, no_posts) = self.visible_posts(Some(viewer), &posts).await;
-        let away = away.into_values().chain(no_posts.into_values()).next();
-        let rows = entries.into_iter().map(|entry| {
-            let found = found.get(&entry.conversation()).cloned();
-            let place = Place::moment(entry.last_message_at, entry.conversation_id);
-            (place, found.filter(|row| row.post().is_none_or(|post| posts.contains_key(&post))))
-        });
-        Ok((Slice::cut(rows.collect(), page), away))
     }
 
     /// Says that the viewer has read a conversation up to the message with this number; never back. What
@@ -99,36 +84,65 @@ impl Domain {
         if seq < 0 {
             return Err(Error::invalid("seq", "is less than 0"));
         }
-        self.require_conversation(Some(viewer), id).await?;
-        let user = viewer.user;
+        // A message is told before it is in the list, so the conversation says how many there are.
+        let conversation = self.require_conversation(Some(viewer), id).await?;
+        let (user, seq) = (viewer.user, seq.min(conversation.seq));
+        let is_shown = conversation.kind() != ConversationKind::Post;
         self.write(user, user.slot(), |tx| async move {
-            if inbox::mark_read(&tx, user, id, seq).await? {
-                notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
+            let moved = inbox::mark_read(&tx, user, id, seq).await?;
+            notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
+            if moved == Some(true) {
+                let topic = LogTopic::Read;
+                let read = Entry { user, topic, about: id.uuid(), actor: Some(user), version: seq.into() };
+                log::lock(&tx, &[user]).await?;
+                for (user, n) in log::append(&tx, &[read]).await? {
+                    tx.emit(&Event::ReceiverLogged { user, n })?;
+                }
+            }
+            // Where it is not in the list yet, it comes there as read.
+            if is_shown && moved != Some(false) {
+                let at = tx.clock().unix_millis();
+                tx.emit(&Event::ConversationRead { conversation: id, user, seq, at })?;
             }
             Ok(())
         })
         .await
     }
 
-    /// In how many of the viewer's conversations there is something unread.
-    pub async fn unread_conversations(&self, viewer: &Viewer) -> Result<i64> {
-        let read = async |connection| inbox::unread_conversations(&connection, viewer.user).await;
-        self.store.read(viewer.user.slot(), read).await
+    /// Shows the others how far a member has read; for the consumer of `Event::ConversationRead`. May run
+    /// twice, and in any order.
+    pub async fn show_read(&self, id: ConversationId, user: UserId, seq: i32, at: i64) -> Result<()> {
+        let at = super::clock::from_millis(at);
+        self.store
+            .tx(id.slot(), |tx| async move {
+                let Some(held) = conversation::lock(&tx, id).await? else { return Ok(()) };
+                if !member::mark_read(&tx, id, user, seq, at, held.change + 1).await? {
+                    return Ok(());
+                }
+                next_change(&tx, id, Vec::new()).await.map(|_| ())
+            })
+            .await
     }
 
-    /// Tells the members' inboxes of a message; for the consumer of `Event::ConversationChanged`. May run
-    /// twice, and in any order.
-    pub async fn deliver_to_inboxes(&self, conversation: ConversationId, sent: &Sent) -> Result<()> {
-        let deliver = |connection, members: Vec<UserId>| async move {
-            inbox::deliver(&connection, conversation, sent, &members).await
-        };
-        let shards = self.store.scatter(sent.members.clone(), |member| member.slot(), deliver).await;
-        shards.into_iter().collect()
+    /// Archives or mutes a conversation of the viewer's list.
+    pub async fn set_conversation_flags(
+        &self,
+        viewer: &Viewer,
+        id: ConversationId,
+        flags: Flags,
+    ) -> Result<()> {
+        self.require_conversation(Some(viewer), id).await?;
+        let user = viewer.user;
+        let set = |tx| async move { inbox::set_flags(&tx, user, id, flags).await };
+        if self.write(user, user.slot(), set).await? {
+            return Ok(());
+        }
+        Err(Error::Conflict("The conversation is not in your list."))
     }
 }
 
 /// A page of the members, of at least [`Page::limit`] that were read where there are so many.
-pub fn first_members(rows: &[conversation::Member], page: &Page) -> Slice<(Place, UserId)> {
+pub fn first_members(rows: &[Member], page: &Page) -> Slice<(Place, UserId)> {
     let rows = rows.iter().take(page.size as usize + 1);
     let members = rows.map(|row| (Place::moment(row.joined_at, row.user_id), row.user())).collect();
     Slice::cut(members, page)

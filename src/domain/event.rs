@@ -64,6 +64,17 @@ pub enum Event {
         change: i64,
         /// Set where the change is a new message.
         sent: Option<Sent>,
+        /// Who took part before it, and does not any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<UserId>,
+    },
+    /// Somebody has read a conversation up to the message with this number.
+    ConversationRead {
+        conversation: ConversationId,
+        user: UserId,
+        seq: i32,
+        /// Unix ms.
+        at: i64,
     },
     /// A row was added to a user's log; `n` is its number.
     ReceiverLogged {
@@ -96,6 +107,7 @@ impl Event {
             Self::UserFollowed { .. } => "user.followed".to_owned(),
             Self::MediaUploaded { .. } => "media.uploaded".to_owned(),
             Self::ConversationChanged { conversation, .. } => conversation_subject(*conversation),
+            Self::ConversationRead { .. } => "read.conversation".to_owned(),
             Self::ReceiverLogged { user, .. } => receiver_subject(*user),
         }
     }

@@ -12,7 +12,7 @@ use super::text::{self, IdempotencyKey};
 use super::upload::why_unusable;
 use super::{Domain, Error, Result};
 use crate::store::idempotency::Record;
-use crate::store::{Tx, conversation, idempotency, media, message};
+use crate::store::{Tx, conversation, idempotency, media, member, message};
 
 /// The most characters in a message.
 pub const MAX_TEXT: usize = 4000;
@@ -67,14 +67,18 @@ impl NewMessage {
 
 /// Where a message is written: a conversation that is there, or one that its first message starts.
 #[derive(Debug, Clone, Copy)]
-enum Room {
+pub(super) enum Room {
     Members(ConversationId),
     Direct(UserId, UserId),
     Thread(PostId),
 }
 
 impl Room {
-    fn slot(self) -> Slot {
+    pub(super) fn direct(one: UserId, other: UserId) -> Self {
+        Self::Direct(one.min(other), one.max(other))
+    }
+
+    pub(super) fn slot(self) -> Slot {
         match self {
             Self::Members(id) => id.slot(),
             Self::Direct(low, high) => {
@@ -88,13 +92,13 @@ impl Room {
     }
 
     /// The conversation's id; it is started where it has to be, and its writer takes part.
-    async fn enter(self, tx: &Tx, writer: UserId) -> Result<ConversationId> {
+    pub(super) async fn enter(self, tx: &Tx, writer: UserId) -> Result<ConversationId> {
         match self {
             Self::Members(id) => Ok(id),
             Self::Direct(low, high) => conversation::direct(tx, low, high).await,
             Self::Thread(post) => {
                 let id = conversation::thread(tx, post).await?;
-                conversation::join(tx, id, writer).await?;
+                member::join(tx, id, writer).await?;
                 Ok(id)
             }
         }
@@ -143,7 +147,7 @@ impl Domain {
             Target::User(user) => {
                 let found = self.tables.users.get(user).await?;
                 found.filter(|user| user.is_active()).ok_or(Error::NotFound("user"))?;
-                Ok(Room::Direct(user.min(viewer.user), user.max(viewer.user)))
+                Ok(Room::direct(viewer.user, user))
             }
             Target::Post(post) => {
                 self.require_post(Some(viewer), post).await?;
@@ -184,7 +188,7 @@ async fn write(
 ) -> Result<()> {
     let missing = Error::NotFound("conversation");
     let counted = conversation::count_message(tx, conversation).await?.ok_or(missing.clone())?;
-    let mut members = conversation::newest_members(tx, conversation, MAX_INBOXES).await?;
+    let mut members = member::newest(tx, conversation, MAX_INBOXES).await?;
     if !members.contains(&sender) {
         // Of a thread with more writers than that, an early one may be missing here. Other conversations
         // have fewer members: who is missing there has left, or was never one.
@@ -220,7 +224,7 @@ async fn write(
     };
     message::insert(tx, row).await?;
     let sent = Some(Sent { seq: counted.seq, sender, members, at: super::clock::to_millis(now) });
-    tx.emit(&Event::ConversationChanged { conversation, change: counted.change, sent })
+    tx.emit(&Event::ConversationChanged { conversation, change: counted.change, sent, left: Vec::new() })
 }
 
 #[cfg(test)]

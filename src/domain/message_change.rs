@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::account::Viewer;
 use super::event::Event;
-use super::id::{ConversationId, MessageId};
+use super::id::{ConversationId, MessageId, UserId};
 use super::message::MAX_TEXT;
 use super::{Domain, Error, Result, text};
 use crate::store::{Tx, conversation, media, message, reaction};
@@ -42,7 +42,7 @@ impl Domain {
             if known.text.as_ref() == Some(text) {
                 return Ok(());
             }
-            message::edit(&tx, id, text, next_change(&tx, conversation).await?).await
+            message::edit(&tx, id, text, next_change(&tx, conversation, Vec::new()).await?).await
         })
         .await
     }
@@ -55,7 +55,7 @@ impl Domain {
             if lock(&tx, conversation, id).await?.deleted_at.is_some() {
                 return Ok(());
             }
-            message::mark_deleted(&tx, id, next_change(&tx, conversation).await?).await
+            message::mark_deleted(&tx, id, next_change(&tx, conversation, Vec::new()).await?).await
         })
         .await?;
         if found.media_ids.is_empty() {
@@ -87,7 +87,7 @@ impl Domain {
             if on && reaction::count_of(&tx, id, user).await? > MAX_REACTIONS {
                 return Err(Error::Conflict("You have given as many reactions to this message as one may."));
             }
-            message::touch(&tx, id, next_change(&tx, conversation).await?).await
+            message::touch(&tx, id, next_change(&tx, conversation, Vec::new()).await?).await
         })
         .await
     }
@@ -128,11 +128,12 @@ async fn lock_present(tx: &Tx, conversation: ConversationId, id: MessageId) -> R
     if known.deleted_at.is_some() { Err(Error::Conflict("The message was deleted.")) } else { Ok(known) }
 }
 
-/// The number of a change that is no new message; streams are told of it.
-async fn next_change(tx: &Tx, conversation: ConversationId) -> Result<i64> {
+/// The number of a change that is no new message; streams and lists are told of it. `left` are those who took
+/// part before it, and do not any more.
+pub(super) async fn next_change(tx: &Tx, conversation: ConversationId, left: Vec<UserId>) -> Result<i64> {
     let counted = conversation::count_change(tx, conversation).await?;
     let change = counted.ok_or(Error::NotFound("conversation"))?.change;
-    tx.emit(&Event::ConversationChanged { conversation, change, sent: None })?;
+    tx.emit(&Event::ConversationChanged { conversation, change, sent: None, left })?;
     Ok(change)
 }
 

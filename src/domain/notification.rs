@@ -26,8 +26,10 @@ use super::clock::from_millis;
 use super::event::Event;
 use super::id::{EventId, NotificationId, UserId, millis_of};
 use super::page::{List, Page, Place, Slice};
+use super::stream::LogTopic;
 use super::{Domain, Error, Result};
 use crate::store::notification::{self, ActorsOf, Model, UnreadOf};
+use crate::store::{inbox, log};
 
 pub use crate::store::notification::MAX_ACTORS;
 
@@ -77,7 +79,10 @@ pub fn concerns(event: &Event) -> bool {
         Event::PostUpdated { mentions_added, .. } => !mentions_added.is_empty(),
         Event::PostLiked { .. } | Event::CommentCreated { .. } | Event::UserFollowed { .. } => true,
         Event::ConversationChanged { sent, .. } => sent.is_some(),
-        Event::PostDeleted { .. } | Event::MediaUploaded { .. } | Event::ReceiverLogged { .. } => false,
+        Event::PostDeleted { .. }
+        | Event::MediaUploaded { .. }
+        | Event::ConversationRead { .. }
+        | Event::ReceiverLogged { .. } => false,
     }
 }
 
@@ -163,10 +168,17 @@ impl Domain {
     /// One transaction on the receiver's shard.
     async fn tell(&self, event_id: EventId, notice: &Notice) -> Result<()> {
         let work = |tx| async move {
-            if let Some(n) = notification::record(&tx, event_id, notice).await? {
-                tx.emit(&Event::ReceiverLogged { user: notice.receiver, n })?;
+            let user = notice.receiver;
+            if notice.kind == Kind::Message && inbox::is_muted(&tx, user, notice.target).await? {
+                return Ok(());
             }
-            Ok(())
+            let Some(mut n) = notification::record(&tx, event_id, notice).await? else { return Ok(()) };
+            if notice.kind == Kind::Follow {
+                let (topic, about) = (LogTopic::Follow, notice.actor.uuid());
+                let followed = log::Entry { user, topic, about, actor: None, version: notice.version };
+                n = log::append(&tx, &[followed]).await?.first().map_or(n, |(_, last)| *last);
+            }
+            tx.emit(&Event::ReceiverLogged { user, n })
         };
         self.store.tx(notice.receiver.slot(), work).await
     }
@@ -278,9 +290,14 @@ mod tests {
         assert!(told(&Event::PostLiked { post, author: user, user, active: true, version: 1 }).is_empty());
         let conversation = ConversationId::of_post(post);
         let sent = |members| Some(Sent { seq: 1, sender: user, members, at: 0 });
-        let event = Event::ConversationChanged { conversation, change: 1, sent: sent(vec![user, other]) };
+        let event = Event::ConversationChanged {
+            conversation,
+            change: 1,
+            sent: sent(vec![user, other]),
+            left: vec![],
+        };
         assert_eq!(told(&event), [(other, Kind::Message, conversation.uuid())]);
-        let edited = Event::ConversationChanged { conversation, change: 2, sent: None };
+        let edited = Event::ConversationChanged { conversation, change: 2, sent: None, left: vec![] };
         assert!(told(&edited).is_empty() && !concerns(&edited));
     }
 }

@@ -2,30 +2,27 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject,
-};
-use uuid::Uuid;
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject, Value};
+use time::OffsetDateTime;
 
 use super::context::ContextExt;
 use super::error::tell_beside;
-use super::media::{self, Media};
-use super::message_change::Reaction;
+use super::message::Message;
 use super::nullable::{Nullable, nullable};
-use super::page::{Connection, Extra, forward};
+use super::page::{Connection, DEFAULT_PAGE, Extra, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::Error;
 use crate::domain::account::Viewer;
-use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
-use crate::domain::message::{MAX_MEDIA, NewMessage, Target};
+use crate::domain::conversation::first_members;
+use crate::domain::conversation_list::{Listed, Wanted};
+use crate::domain::id::{ConversationId, UserId};
 use crate::domain::page::{List, Page};
-use crate::domain::text::IdempotencyKey;
-use crate::store::conversation::{self, FirstMembers};
+use crate::store::conversation;
 use crate::store::inbox::{self, Entry};
-use crate::store::message::{self, LastMessage};
-use crate::store::reaction::ReactionsTo;
+use crate::store::member::{FirstMembers, Markers};
+use crate::store::message::LastMessage;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::domain::conversation::ConversationKind")]
@@ -36,25 +33,35 @@ pub enum ConversationKind {
 }
 
 pub struct Conversation {
-    pub row: Arc<conversation::Model>,
+    row: Arc<conversation::Model>,
+    /// What was read together with it, where it is one of a list.
+    listed: Option<Box<Listed>>,
+}
+
+impl From<Arc<conversation::Model>> for Conversation {
+    fn from(row: Arc<conversation::Model>) -> Self {
+        Self { row, listed: None }
+    }
+}
+
+impl From<Listed> for Conversation {
+    fn from(listed: Listed) -> Self {
+        Self { row: listed.conversation.clone(), listed: Some(Box::new(listed)) }
+    }
 }
 
 /// The conversation, if the viewer may read it.
 pub async fn load(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Conversation>, Error> {
     match ctx.domain().require_conversation(ctx.viewer(), id).await {
-        Ok(row) => Ok(Some(Conversation { row })),
+        Ok(row) => Ok(Some(row.into())),
         Err(Error::NotFound(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The message, if the viewer may read its conversation.
-pub async fn load_message(ctx: &Context<'_>, id: MessageId) -> Result<Option<Message>, Error> {
-    match ctx.domain().require_message(ctx.viewer(), id).await {
-        Ok(row) => Ok(Some(Message { row })),
-        Err(Error::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The same; an error where there is none.
+pub async fn require(ctx: &Context<'_>, id: ConversationId) -> Result<Conversation, Error> {
+    load(ctx, id).await?.ok_or(Error::NotFound("conversation"))
 }
 
 /// A direct, group or per-post conversation.
@@ -75,6 +82,9 @@ impl Conversation {
     /// The post that the thread is about.
     async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
+            if let Some(post) = self.listed.as_ref().and_then(|listed| listed.post.clone()) {
+                return Ok(Some(post.into()));
+            }
             let Some(id) = self.row.post() else { return Ok(None) };
             post::load(ctx, id).await
         })
@@ -91,24 +101,33 @@ impl Conversation {
         nullable(async {
             let page = forward(List::Members, first, after.as_ref())?;
             let id = self.row.id();
-            let slice = if page.after.is_none() {
-                let members = ctx.loader().load_one(FirstMembers(id)).await?;
-                crate::domain::conversation::first_members(
-                    members.as_deref().map_or(&[], Vec::as_slice),
-                    &page,
-                )
-            } else {
-                ctx.domain().members(id, &page).await?
+            let listed = self.listed.as_ref().and_then(|listed| listed.members.clone());
+            let slice = match (page.after, listed) {
+                (None, Some(members)) => first_members(&members, &page),
+                (None, None) => {
+                    let members = ctx.loader().load_one(FirstMembers(id)).await?;
+                    first_members(members.as_deref().map_or(&[], Vec::as_slice), &page)
+                }
+                (Some(_), _) => ctx.domain().members(id, &page).await?,
             };
-            Ok(Some(user::connection(ctx, List::Members, slice).await?))
+            Ok(Some(match &self.listed {
+                Some(listed) => user::connection_with(ctx, List::Members, slice, &listed.people).await?,
+                None => user::connection(ctx, List::Members, slice).await?,
+            }))
         })
         .await
     }
 
     async fn last_message(&self, ctx: &Context<'_>) -> Nullable<Message> {
         nullable(async {
+            if let Some(listed) = &self.listed
+                && let Some(message) = &listed.last_message
+            {
+                let message = message.clone().map(Message::from);
+                return Ok(message.map(|message| message.sent_by(&listed.people)));
+            }
             let row = ctx.loader().load_one(LastMessage(self.row.id())).await?;
-            Ok(row.map(|row| Message { row }))
+            Ok(row.map(Message::from))
         })
         .await
     }
@@ -121,6 +140,30 @@ impl Conversation {
 
     async fn last_read_seq(&self, ctx: &Context<'_>) -> Nullable<i32> {
         nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.read_seq)) }).await
+    }
+
+    async fn is_archived(&self, ctx: &Context<'_>) -> Nullable<bool> {
+        nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.is_archived)) }).await
+    }
+
+    /// Whether the viewer wants no notifications of it.
+    async fn is_muted(&self, ctx: &Context<'_>) -> Nullable<bool> {
+        nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.is_muted)) }).await
+    }
+
+    /// How far the members have read, those who have said so; direct and group conversations only.
+    async fn read_markers(&self, ctx: &Context<'_>) -> Nullable<Vec<ReadMarker>> {
+        nullable(async {
+            if self.row.post().is_some() {
+                return Ok(None);
+            }
+            let members = ctx.loader().load_one(Markers(self.row.id())).await?.unwrap_or_default();
+            let markers = members
+                .iter()
+                .filter_map(|member| Some(ReadMarker::new(member.user(), member.read_seq, member.read_at?)));
+            Ok(Some(markers.collect()))
+        })
+        .await
     }
 
     /// The messages in the order of their numbers; with neither `first` nor `last`, the last 20.
@@ -136,173 +179,43 @@ impl Conversation {
         let (ahead, back) = ((first, after.as_deref()), (last, before.as_deref()));
         let page = Page::parse_both(List::Messages, ahead, back, 20)?;
         let slice = ctx.domain().messages(self.row.id(), &page).await?;
-        let slice = slice.map(|(place, row)| (place, Some(Message { row: Arc::new(row) })));
+        let slice = slice.map(|(place, row)| (place, Some(Message::from(Arc::new(row)))));
         Ok(Connection::new(List::Messages, slice))
     }
 }
 
 impl Conversation {
     async fn entry(&self, ctx: &Context<'_>) -> Result<Option<Arc<inbox::Model>>, Error> {
+        if let Some(listed) = &self.listed {
+            return Ok(Some(listed.entry.clone()));
+        }
         let Some(viewer) = ctx.viewer() else { return Ok(None) };
         let entry = Entry { user: viewer.user, conversation: self.row.id() };
         ctx.loader().load_one(entry).await
     }
 }
 
-pub struct Message {
-    pub row: Arc<message::Model>,
-}
-
-/// A message in a conversation.
-#[Object]
-impl Message {
-    pub async fn id(&self) -> ID {
-        self.row.id.into()
-    }
-
-    async fn conversation(&self, ctx: &Context<'_>) -> Result<Conversation> {
-        let row = ctx.loader().load_one(self.row.conversation()).await?;
-        Ok(Conversation { row: row.ok_or(Error::NotFound("conversation"))? })
-    }
-
-    /// 1, 2, 3, … within its conversation, without holes
-    async fn seq(&self) -> i32 {
-        self.row.seq
-    }
-
-    /// The key under which it was sent; for its sender only.
-    async fn idempotency_key(&self, ctx: &Context<'_>) -> Option<ID> {
-        let viewer = ctx.viewer()?;
-        if viewer.user != self.row.sender() {
-            return None;
-        }
-        self.row.idempotency_key.as_deref().map(ID::from)
-    }
-
-    async fn sender(&self, ctx: &Context<'_>) -> Nullable<User> {
-        nullable(async {
-            let row = ctx.loader().load_one(self.row.sender()).await?;
-            Ok(row.map(|row| User { row }))
-        })
-        .await
-    }
-
-    async fn text(&self) -> Option<&str> {
-        self.row.text.as_deref()
-    }
-
-    async fn media(&self, ctx: &Context<'_>) -> Result<Vec<Media>> {
-        let ids = self.row.media_ids.iter().copied().map(MediaId::from_row);
-        Ok(media::load(ctx, ids.collect()).await?)
-    }
-
-    /// The post that was sent along; null where the viewer may not see it.
-    async fn shared_post(&self, ctx: &Context<'_>) -> Nullable<Post> {
-        nullable(async {
-            let Some(id) = self.row.shared_post_id else { return Ok(None) };
-            post::load(ctx, PostId::from_row(id)).await
-        })
-        .await
-    }
-
-    /// The message that it answers.
-    async fn reply_to(&self, ctx: &Context<'_>) -> Nullable<Message> {
-        nullable(async {
-            let Some(id) = self.row.reply_to() else { return Ok(None) };
-            Ok(ctx.loader().load_one(id).await?.map(|row| Message { row }))
-        })
-        .await
-    }
-
-    /// The most frequent first.
-    async fn reactions(&self, ctx: &Context<'_>) -> Result<Vec<Reaction>> {
-        let viewer = ctx.viewer().map_or(Uuid::nil(), |viewer| viewer.user.uuid());
-        let counted = ctx.loader().load_one(ReactionsTo { message: self.row.id(), viewer }).await?;
-        Ok(counted.iter().flat_map(|counted| counted.iter()).map(Reaction::from).collect())
-    }
-
-    async fn created_at(&self) -> DateTime {
-        self.row.created_at.into()
-    }
-
-    async fn edited_at(&self) -> Option<DateTime> {
-        self.row.edited_at.map(DateTime)
-    }
-
-    async fn is_deleted(&self) -> bool {
-        self.row.deleted_at.is_some()
-    }
-}
-
-/// Where a message goes.
-#[derive(Debug, OneofObject)]
-pub enum MessageTarget {
-    ConversationId(ID),
-    /// The direct conversation with this user, which is started where there is none.
-    UserId(ID),
-    /// The thread of this post.
-    PostId(ID),
-}
-
-impl MessageTarget {
-    fn parse(&self) -> Result<Target, Error> {
-        Ok(match self {
-            Self::ConversationId(id) => {
-                Target::Conversation(ConversationId::parse("input.to.conversationId", id)?)
-            }
-            Self::UserId(id) => Target::User(UserId::parse("input.to.userId", id)?),
-            Self::PostId(id) => Target::Post(PostId::parse("input.to.postId", id)?),
-        })
-    }
-}
-
-#[derive(Debug, InputObject)]
-pub struct SendMessageInput {
-    idempotency_key: ID,
-    to: MessageTarget,
-    /// At most 4000 characters; may be left out where images or a post are sent.
-    text: Option<String>,
-    /// At most 10 images of the sender's, all ready.
-    media_ids: Option<Vec<ID>>,
-    shared_post_id: Option<ID>,
-    /// A message of the same conversation.
-    reply_to_id: Option<ID>,
-}
-
-impl SendMessageInput {
-    fn parse(&self) -> Result<(IdempotencyKey, NewMessage), Error> {
-        let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;
-        // The count first: a list of any length is not worth reading.
-        let media = self.media_ids.iter().flatten().take(MAX_MEDIA + 1);
-        let message = NewMessage::parse(
-            self.to.parse()?,
-            self.text.as_deref(),
-            media.map(|id| MediaId::parse("input.mediaIds", id)).collect::<Result<_, _>>()?,
-            self.shared_post_id.as_ref().map(|id| PostId::parse("input.sharedPostId", id)).transpose()?,
-            self.reply_to_id.as_ref().map(|id| MessageId::parse("input.replyToId", id)).transpose()?,
-        )?;
-        Ok((key, message))
-    }
-}
-
+/// How far a member has read.
 #[derive(SimpleObject)]
 #[graphql(complex)]
-pub struct SendMessagePayload {
+pub struct ReadMarker {
     #[graphql(skip)]
-    row: Arc<message::Model>,
-    /// Whether an earlier request with the same key had sent it.
-    replayed: bool,
+    reader: UserId,
+    /// The number of the message.
+    seq: i32,
+    at: DateTime,
+}
+
+impl ReadMarker {
+    pub fn new(reader: UserId, seq: i32, at: OffsetDateTime) -> Self {
+        Self { reader, seq, at: at.into() }
+    }
 }
 
 #[ComplexObject]
-impl SendMessagePayload {
-    async fn message(&self) -> Message {
-        Message { row: self.row.clone() }
-    }
-
-    async fn conversation(&self, ctx: &Context<'_>) -> Result<Conversation> {
-        let row = ctx.loader().load_one(self.row.conversation()).await?;
-        Ok(Conversation { row: row.ok_or(Error::NotFound("conversation"))? })
+impl ReadMarker {
+    async fn user(&self, ctx: &Context<'_>) -> Nullable<User> {
+        nullable(async { user::load(ctx, self.reader).await }).await
     }
 }
 
@@ -321,35 +234,11 @@ impl ConversationQuery {
     }
 }
 
-#[derive(Default)]
-pub struct ConversationMutation;
-
-#[Object]
-impl ConversationMutation {
-    async fn send_message(&self, ctx: &Context<'_>, input: SendMessageInput) -> Nullable<SendMessagePayload> {
-        nullable(async {
-            let viewer = ctx.require_viewer()?;
-            let (key, message) = input.parse()?;
-            let sent = ctx.domain().send_message(viewer, key, &message).await?;
-            let row = ctx.loader().load_one(sent.id).await?.ok_or(Error::NotFound("message"))?;
-            Ok(Some(SendMessagePayload { row, replayed: sent.replayed }))
-        })
-        .await
-    }
-}
-
 /// What a list of conversations says beside them.
+#[derive(SimpleObject)]
 pub struct Inbox {
-    viewer: Viewer,
-}
-
-#[Object]
-impl Inbox {
-    /// In how many conversations there is something unread, on this page or not.
-    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let count = ctx.domain().unread_conversations(&self.viewer).await?;
-        Ok(i32::try_from(count).unwrap_or(i32::MAX))
-    }
+    /// In how many conversations of the list there is something unread, on this page or not.
+    unread_count: i32,
 }
 
 impl Extra for Inbox {}
@@ -362,10 +251,29 @@ pub async fn of_viewer(
     viewer: &Viewer,
     first: Option<i32>,
     after: Option<&Cursor>,
+    archived: bool,
 ) -> Result<ConversationConnection, Error> {
     let page = forward(List::Conversations, first, after)?;
-    let (slice, away) = ctx.domain().conversations(viewer, &page).await?;
-    tell_beside(ctx, away);
-    let slice = slice.map(|(place, row)| (place, row.map(|row| Conversation { row })));
-    Ok(Connection::with(List::Conversations, slice, Inbox { viewer: viewer.clone() }))
+    let found = ctx.domain().conversations(viewer, &page, archived, wanted(ctx)).await?;
+    tell_beside(ctx, found.away);
+    let slice = found.conversations.map(|(place, listed)| (place, listed.map(Conversation::from)));
+    let unread_count = i32::try_from(found.unread).unwrap_or(i32::MAX);
+    Ok(Connection::with(List::Conversations, slice, Inbox { unread_count }))
+}
+
+/// What is asked for of each conversation, so that it is read for all of them together.
+fn wanted(ctx: &Context<'_>) -> Wanted {
+    let list = ctx.look_ahead();
+    let nodes = [list.field("nodes"), list.field("edges").field("node")];
+    let last_message = nodes.iter().any(|node| node.field("lastMessage").exists());
+    let members = nodes.iter().flat_map(|node| node.field("members").selection_fields());
+    let members = members.map(|field| {
+        let arguments = field.arguments().unwrap_or_default();
+        let first = arguments.iter().find(|(name, _)| name == "first").map(|(_, value)| value);
+        match first {
+            Some(Value::Number(first)) => first.as_u64().and_then(|first| usize::try_from(first).ok()),
+            _ => usize::try_from(DEFAULT_PAGE).ok(),
+        }
+    });
+    Wanted { last_message, members: members.flatten().max().unwrap_or(0) }
 }

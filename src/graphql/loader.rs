@@ -19,12 +19,12 @@ use crate::domain::account::Viewer;
 use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::domain::policy::VisiblePost;
 use crate::domain::{Domain, Error};
-use crate::store::conversation::{self, FirstMembers};
 use crate::store::inbox::{self, Entry};
+use crate::store::member::{FirstMembers, Markers, Member};
 use crate::store::message::{self, LastMessage};
 use crate::store::notification::{self, ActorsOf, UnreadOf};
 use crate::store::reaction::{Counted, ReactionsTo};
-use crate::store::{Loaded, comment, media, user};
+use crate::store::{Loaded, comment, conversation, media, user};
 
 /// How often a loader lets the other resolvers of its request go first. Each yield lets all that are
 /// ready add their keys; a clock's delay would cost a fifth of the throughput instead.
@@ -185,11 +185,20 @@ impl Loader<ConversationId> for Reader {
 }
 
 impl Loader<FirstMembers> for Reader {
-    type Value = Result<Arc<Vec<conversation::Member>>, Error>;
+    type Value = Result<Arc<Vec<Member>>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[FirstMembers]) -> Result<HashMap<FirstMembers, Self::Value>, Error> {
         Ok(found(self.domain.tables.first_members.load(keys).await))
+    }
+}
+
+impl Loader<Markers> for Reader {
+    type Value = Result<Arc<Vec<Member>>, Error>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[Markers]) -> Result<HashMap<Markers, Self::Value>, Error> {
+        Ok(found(self.domain.tables.markers.load(keys).await))
     }
 }
 

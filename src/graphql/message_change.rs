@@ -3,7 +3,8 @@
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::context::ContextExt;
-use super::conversation::{self, Conversation, Message};
+use super::conversation::{self, Conversation};
+use super::message::Message;
 use super::nullable::{Nullable, nullable};
 use crate::domain::Error;
 use crate::domain::id::{ConversationId, MessageId};
@@ -40,9 +41,8 @@ pub struct ConversationPayload {
 /// The message as it is now.
 async fn payload(ctx: &Context<'_>, id: MessageId) -> Result<Option<MessagePayload>, Error> {
     let row = ctx.loader().load_one(id).await?.ok_or(Error::NotFound("message"))?;
-    let conversation = conversation::load(ctx, row.conversation()).await?;
-    let conversation = conversation.ok_or(Error::NotFound("conversation"))?;
-    Ok(Some(MessagePayload { message: Message { row }, conversation }))
+    let conversation = conversation::require(ctx, row.conversation()).await?;
+    Ok(Some(MessagePayload { message: row.into(), conversation }))
 }
 
 #[derive(Default)]
@@ -100,8 +100,7 @@ impl MessageChangeMutation {
             let viewer = ctx.require_viewer()?;
             let id = ConversationId::parse("id", &id)?;
             ctx.domain().mark_conversation_read(viewer, id, seq).await?;
-            let conversation = conversation::load(ctx, id).await?.ok_or(Error::NotFound("conversation"))?;
-            Ok(Some(ConversationPayload { conversation }))
+            Ok(Some(ConversationPayload { conversation: conversation::require(ctx, id).await? }))
         })
         .await
     }

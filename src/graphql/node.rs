@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::comment::{self, Comment};
 use super::context::ContextExt;
-use super::conversation::{self, Conversation, Message};
+use super::conversation::{self, Conversation};
 use super::error::tell_beside;
 use super::media::Media;
+use super::message::{self, Message};
 use super::notification::{self, Notification};
 use super::nullable::{Nullable, nullable};
 use super::post::{self, Post};
@@ -79,9 +80,7 @@ async fn load(ctx: &Context<'_>, id: Uuid) -> Result<Option<Node>, Error> {
         Some(Kind::Conversation) => {
             conversation::load(ctx, ConversationId::from_row(id)).await?.map(Node::Conversation)
         }
-        Some(Kind::Message) => {
-            conversation::load_message(ctx, MessageId::from_row(id)).await?.map(Node::Message)
-        }
+        Some(Kind::Message) => message::load(ctx, MessageId::from_row(id)).await?.map(Node::Message),
         Some(Kind::Notification) => {
             notification::load(ctx, NotificationId::from_row(id)).await?.map(Node::Notification)
         }

@@ -6,7 +6,8 @@ use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, Union};
 
 use super::comment::{self, Comment};
 use super::context::ContextExt;
-use super::conversation::{self, Message};
+use super::conversation;
+use super::message::Message;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, Extra, forward};
 use super::post::{self, Post};
@@ -63,7 +64,7 @@ async fn last_message(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Me
     if conversation::load(ctx, id).await?.is_none() {
         return Ok(None);
     }
-    Ok(ctx.loader().load_one(LastMessage(id)).await?.map(|row| Message { row }))
+    Ok(ctx.loader().load_one(LastMessage(id)).await?.map(Message::from))
 }
 
 /// The viewer's notification; another's does not exist for the viewer.

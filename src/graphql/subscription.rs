@@ -2,8 +2,11 @@
 //! and goes on live.
 
 mod feed;
+mod follow;
+mod log;
 mod message;
 mod notification;
+mod viewer;
 
 use async_graphql::{Context, Interface, MergedSubscription, Result, SimpleObject};
 use futures_util::{Stream, StreamExt};
@@ -12,14 +15,23 @@ use super::code::ErrorCode;
 use super::context::ContextExt;
 use super::scalar::{Cursor, DateTime};
 use crate::domain::{Clock, Error};
-use crate::live::{self, Change, Item, Topic, cursor};
+use crate::live::{self, Delivery, Item, Position, Ready, Topic, cursor};
 use feed::{FeedEvent, FeedSubscription};
-use message::{MessageEvent, MessageSubscription};
+use follow::{FollowEvent, FollowSubscription};
+use message::{MessageEvent, MessageSubscription, ReadEvent};
 use notification::{NotificationEvent, NotificationSubscription};
+use viewer::{SessionEvent, ViewerSubscription};
 
+/// All subscriptions.
 #[derive(Default, MergedSubscription)]
 #[graphql(name = "Subscription")]
-pub struct SubscriptionRoot(MessageSubscription, NotificationSubscription, FeedSubscription);
+pub struct SubscriptionRoot(
+    ViewerSubscription,
+    MessageSubscription,
+    NotificationSubscription,
+    FeedSubscription,
+    FollowSubscription,
+);
 
 /// Something that happened.
 #[derive(Interface)]
@@ -30,13 +42,17 @@ pub struct SubscriptionRoot(MessageSubscription, NotificationSubscription, FeedS
 )]
 pub enum Event {
     Message(MessageEvent),
+    Read(ReadEvent),
     Notification(NotificationEvent),
     Feed(FeedEvent),
+    Follow(FollowEvent),
+    Session(SessionEvent),
     Gap(StreamGap),
 }
 
-/// Some events after the cursor are gone for good (older than the kept history): read the state anew and
-/// go on from resumeFrom.
+/// Some events are not told: gone for good, being older than the kept history (`STREAM_GAP`), then read the
+/// state anew and go on from resumeFrom; or their shard can't be read now (`SHARD_UNAVAILABLE`), then the
+/// stream goes on without them, and who subscribes later with resumeFrom is told them.
 #[derive(SimpleObject)]
 pub struct StreamGap {
     cursor: Cursor,
@@ -46,37 +62,53 @@ pub struct StreamGap {
     resume_from: Cursor,
 }
 
-/// Listens to a topic and makes events of what it tells.
-async fn events<A, F>(
+/// What all events say.
+struct Head {
+    cursor: Cursor,
+    replayed: bool,
+}
+
+/// Listens to a topic, and makes events of what is made ready for its listener. `present` is also given up to
+/// where the listener knew all.
+async fn events<T, P, F, E>(
     ctx: &Context<'_>,
     topic: Topic,
     after: Option<Cursor>,
-    allowed: A,
-) -> Result<impl Stream<Item = Result<Event>> + use<A, F>>
+    prepare: P,
+    present: E,
+) -> Result<impl Stream<Item = Result<Event>> + use<T, P, F, E>>
 where
-    A: Fn() -> F,
-    F: Future<Output = Result<(), Error>>,
+    E: Fn(Head, T, Position) -> Event,
+    P: Fn(Vec<Delivery>) -> F,
+    F: Future<Output = Result<Vec<Ready<T>>, Error>>,
 {
     let after = after.map(|text| cursor::decode(topic, &text.0)).transpose()?;
     let handle = ctx.hub().attach(topic).await?;
     let clock = ctx.domain().clock.clone();
-    Ok(live::stream(handle, after, allowed).map(move |item| Ok(event(topic, item?, &clock))))
+    Ok(live::stream(handle, after, prepare).map(move |item| {
+        let cursor = |position| Cursor(cursor::encode(topic, position));
+        Ok(event(item?, cursor, &clock, &present))
+    }))
 }
 
-fn event(topic: Topic, item: Item, clock: &Clock) -> Event {
+/// Makes an event of an item.
+fn event<T>(
+    item: Item<T>,
+    cursor: impl Fn(Position) -> Cursor,
+    clock: &Clock,
+    present: impl FnOnce(Head, T, Position) -> Event,
+) -> Event {
+    let gap = |reason, cursor, resume_from| {
+        Event::Gap(StreamGap { cursor, replayed: true, at: clock.now().into(), reason, resume_from })
+    };
     match item {
-        Item::Gap { resume } => {
-            let cursor = Cursor(cursor::encode(topic, resume));
-            let (resume_from, reason) = (cursor.clone(), ErrorCode::StreamGap);
-            Event::Gap(StreamGap { cursor, replayed: true, at: clock.now().into(), reason, resume_from })
+        Item::Gap { resume } => gap(ErrorCode::StreamGap, cursor(resume), cursor(resume)),
+        Item::Away { position } => {
+            let before = Position { n: position.n - 1, ..position };
+            gap(ErrorCode::ShardUnavailable, cursor(position), cursor(before))
         }
-        Item::Change { delivery, since, replayed } => {
-            let cursor = Cursor(cursor::encode(topic, delivery.position));
-            match delivery.change {
-                Change::Message(row) => message::event(cursor, replayed, row, since.n),
-                Change::Logged(row) => notification::event(cursor, replayed, &row),
-                Change::Feed { post, removed } => feed::event(cursor, replayed, clock.now(), post, removed),
-            }
+        Item::Change { position, what, since, replayed } => {
+            present(Head { cursor: cursor(position), replayed }, what, since)
         }
     }
 }

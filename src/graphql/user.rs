@@ -1,5 +1,6 @@
 //! Users as others see them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
@@ -44,7 +45,19 @@ pub async fn connection(
     list: List,
     users: Slice<(Place, UserId)>,
 ) -> Result<Connection<User>, Error> {
-    let rows = load_listed(ctx, users.items.iter().map(|(_, id)| *id)).await?;
+    connection_with(ctx, list, users, &HashMap::new()).await
+}
+
+/// The same where some of the rows are at hand.
+pub async fn connection_with(
+    ctx: &Context<'_>,
+    list: List,
+    users: Slice<(Place, UserId)>,
+    known: &HashMap<UserId, Arc<user::Model>>,
+) -> Result<Connection<User>, Error> {
+    let ids = || users.items.iter().map(|(_, id)| *id);
+    let mut rows = load_listed(ctx, ids().filter(|id| !known.contains_key(id))).await?;
+    rows.extend(ids().filter_map(|id| Some((id, known.get(&id)?.clone()))));
     Ok(Connection::new(list, users.map(|(place, id)| (place, rows.get(&id).cloned().map(User::from)))))
 }
 

@@ -102,9 +102,13 @@ impl Viewer {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
+        #[graphql(default_with = "Some(false)")] archived: Option<bool>,
     ) -> Nullable<ConversationConnection> {
-        nullable(async { Ok(Some(conversation::of_viewer(ctx, &self.viewer, first, after.as_ref()).await?)) })
-            .await
+        let archived = archived.unwrap_or(false);
+        nullable(async {
+            Ok(Some(conversation::of_viewer(ctx, &self.viewer, first, after.as_ref(), archived).await?))
+        })
+        .await
     }
 
     /// the sign-ins that are in force, the one seen last first

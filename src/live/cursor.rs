@@ -4,11 +4,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Position, Topic};
+use crate::domain::id::UserId;
 use crate::domain::{Error, Result};
 
 /// The first byte, so that a later format can be told apart.
 const VERSION: u8 = 1;
 const LENGTH: usize = 26;
+/// The tag of cursors of a stream of everything, and their length.
+const PLACES: u8 = 64;
+const PLACES_LENGTH: usize = LENGTH + 16;
 
 fn tag(topic: Topic) -> u8 {
     match topic {
@@ -29,13 +33,17 @@ fn mark(topic: Topic) -> [u8; 8] {
 
 /// The cursor that clients hold: version, kind of topic, which one, generation, number.
 pub fn encode(topic: Topic, position: Position) -> String {
+    URL_SAFE_NO_PAD.encode(bytes_of(tag(topic), mark(topic), position))
+}
+
+fn bytes_of(tag: u8, mark: [u8; 8], position: Position) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[0] = VERSION;
-    bytes[1] = tag(topic);
-    bytes[2..10].copy_from_slice(&mark(topic));
+    bytes[1] = tag;
+    bytes[2..10].copy_from_slice(&mark);
     bytes[10..18].copy_from_slice(&position.generation.to_be_bytes());
     bytes[18..].copy_from_slice(&position.n.to_be_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+    bytes
 }
 
 /// Reads a cursor. One of another topic is `CURSOR_INVALID`, as is a damaged one: its number would be
@@ -43,21 +51,59 @@ pub fn encode(topic: Topic, position: Position) -> String {
 pub fn decode(topic: Topic, text: &str) -> Result<Position> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::CursorInvalid)?;
     let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| Error::CursorInvalid)?;
-    let (mut generation, mut n) = ([0; 8], [0; 8]);
-    generation.copy_from_slice(&bytes[10..18]);
-    n.copy_from_slice(&bytes[18..]);
-    let position = Position { generation: u64::from_be_bytes(generation), n: i64::from_be_bytes(n) };
-    if bytes[0] != VERSION || bytes[1] != tag(topic) || bytes[2..10] != mark(topic) || position.n < 0 {
+    position_of(&bytes, tag(topic), mark(topic))
+}
+
+fn position_of(bytes: &[u8; LENGTH], tag: u8, mark: [u8; 8]) -> Result<Position> {
+    let mut last = [0; 16];
+    last.copy_from_slice(&bytes[10..]);
+    let position = place(&last);
+    if bytes[0] != VERSION || bytes[1] != tag || bytes[2..10] != mark || position.n < 0 {
         return Err(Error::CursorInvalid);
     }
     Ok(position)
+}
+
+/// Where somebody stands in a stream of everything: in the user's log, and in the user's feed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places {
+    pub log: Position,
+    /// Of generation 0 where the feed was not listened to.
+    pub feed: Position,
+}
+
+/// The cursor of a stream of everything: that of the user's log, then the feed's generation and number.
+pub fn encode_places(user: UserId, places: Places) -> String {
+    let mut bytes = [0; PLACES_LENGTH];
+    bytes[..LENGTH].copy_from_slice(&bytes_of(PLACES, mark(Topic::Receiver(user)), places.log));
+    bytes[LENGTH..LENGTH + 8].copy_from_slice(&places.feed.generation.to_be_bytes());
+    bytes[LENGTH + 8..].copy_from_slice(&places.feed.n.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads a cursor of a stream of everything; `CURSOR_INVALID` as [`decode`].
+pub fn decode_places(user: UserId, text: &str) -> Result<Places> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::CursorInvalid)?;
+    let (log, feed) = bytes.split_first_chunk::<LENGTH>().ok_or(Error::CursorInvalid)?;
+    let feed: [u8; 16] = feed.try_into().map_err(|_| Error::CursorInvalid)?;
+    let log = position_of(log, PLACES, mark(Topic::Receiver(user)))?;
+    let feed = place(&feed);
+    if feed.n < 0 { Err(Error::CursorInvalid) } else { Ok(Places { log, feed }) }
+}
+
+/// Reads a generation and a number.
+fn place(bytes: &[u8; 16]) -> Position {
+    let (mut generation, mut n) = ([0; 8], [0; 8]);
+    generation.copy_from_slice(&bytes[..8]);
+    n.copy_from_slice(&bytes[8..]);
+    Position { generation: u64::from_be_bytes(generation), n: i64::from_be_bytes(n) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Clock;
-    use crate::domain::id::{Slot, UserId};
+    use crate::domain::id::Slot;
 
     #[test]
     fn a_cursor_is_good_for_its_own_topic_only() {
@@ -71,6 +117,11 @@ mod tests {
         for bad in ["", "AQI", "é", &cursor[1..], &"A".repeat(35), &"A".repeat(4000)] {
             assert!(matches!(decode(Topic::Receiver(user), bad), Err(Error::CursorInvalid)), "{bad}");
         }
+        let places = Places { log: position, feed: Position { generation: 9, n: 8 } };
+        let everything = encode_places(user, places);
+        assert_eq!(decode_places(user, &everything).expect("its own"), places);
+        assert!(decode_places(other, &everything).is_err() && decode_places(user, &cursor).is_err());
+        assert!(decode(Topic::Receiver(user), &everything).is_err());
         let negative = encode(Topic::Receiver(user), Position { generation: 0, n: -1 });
         assert!(decode(Topic::Receiver(user), &negative).is_err());
     }

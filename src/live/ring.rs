@@ -109,13 +109,14 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::domain::Clock;
+    use crate::domain::feed::FeedChange;
     use crate::domain::id::{PostId, Slot};
     use crate::live::Change;
 
     fn deliveries(numbers: std::ops::RangeInclusive<i64>) -> Vec<Delivery> {
         let post = PostId::make(&Clock::system(), Slot::random());
-        let change = Change::Feed { post, removed: false };
-        numbers.map(|n| Delivery { position: at(n), change: change.clone() }).collect()
+        let change = |n| Change::Feed(FeedChange { n, post, removed: false });
+        numbers.map(|n| Delivery { position: at(n), change: change(n) }).collect()
     }
 
     fn at(n: i64) -> Position {

@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::{Change, Changes, Delivery, Found, Position, Topic};
 use crate::cache::Feeds;
 use crate::domain::Result;
-use crate::domain::feed::{FeedChange, FeedChanges};
+use crate::domain::feed::FeedChanges;
 use crate::domain::id::slot_of;
 use crate::store::Store;
-use crate::store::stream::{self, Counter};
+use crate::store::log;
+use crate::store::stream::{self, Counter, What};
 
 /// Reads counters and rows: conversations and logs from their shards' primaries, feeds from Redis.
 #[derive(Clone)]
@@ -106,15 +107,18 @@ impl Source {
         let changes: Vec<Delivery> = match topic {
             Topic::Conversation(_) | Topic::Receiver(_) if after.generation != 0 => return Ok(None),
             Topic::Conversation(id) => {
-                let read = async |connection| stream::messages_after(&connection, id, after.n, most).await;
+                let read = async |connection| stream::changes_after(&connection, id, after.n, most).await;
                 let rows = self.store.read(id.slot(), read).await?;
-                let change = |row| Change::Message(Arc::new(row));
+                let change = |what| match what {
+                    What::Message(row) => Change::Message(row),
+                    What::Read(marker) => Change::Read(marker),
+                };
                 rows.into_iter()
-                    .map(|row| Delivery { position: at(row.change), change: change(row) })
+                    .map(|row| Delivery { position: at(row.change), change: change(row.what) })
                     .collect()
             }
             Topic::Receiver(user) => {
-                let read = async |connection| stream::log_after(&connection, user, after.n, most).await;
+                let read = async |connection| log::after(&connection, user, after.n, most).await;
                 let rows = self.store.read(user.slot(), read).await?;
                 if rows.first().is_some_and(|row| row.n != after.n + 1) {
                     return Ok(Some(Found::Gap(self.position(topic).await?)));
@@ -126,10 +130,7 @@ impl Source {
                 FeedChanges::Gap(position) => return Ok(Some(Found::Gap(position))),
                 FeedChanges::Changes(changes) => changes
                     .into_iter()
-                    .map(|FeedChange { n, post, removed }| Delivery {
-                        position: at(n),
-                        change: Change::Feed { post, removed },
-                    })
+                    .map(|change| Delivery { position: at(change.n), change: Change::Feed(change) })
                     .collect(),
             },
         };

@@ -14,11 +14,20 @@ const PAGE: usize = 50;
 /// How long to wait before a shard that did not answer is asked again.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// A change made ready for one listener.
+#[derive(Debug, Clone)]
+pub struct Ready<T> {
+    pub position: Position,
+    /// Nothing where what there is to tell can't be read now.
+    pub what: Option<T>,
+}
+
 /// What a listener is told.
 #[derive(Debug, Clone)]
-pub enum Item {
+pub enum Item<T> {
     Change {
-        delivery: Delivery,
+        position: Position,
+        what: T,
         /// How far the listener knew all when this was read: what is newer is new to the listener.
         since: Position,
         /// From before the listener came.
@@ -26,29 +35,44 @@ pub enum Item {
     },
     /// The history behind the listener's position is gone; it goes on from here.
     Gap { resume: Position },
+    /// The change at this position can't be read now.
+    Away { position: Position },
 }
 
-struct Reader<A> {
+impl<T> Item<T> {
+    /// Where the listener stands behind it.
+    pub const fn position(&self) -> Position {
+        match self {
+            Self::Change { position, .. } | Self::Gap { resume: position } | Self::Away { position } => {
+                *position
+            }
+        }
+    }
+}
+
+struct Reader<T, P> {
     handle: TopicHandle,
     position: Position,
     since: Position,
-    pending: VecDeque<Delivery>,
+    pending: VecDeque<Ready<T>>,
     was_full: bool,
-    allowed: A,
+    prepare: P,
     ended: bool,
 }
 
-/// The changes behind `after`, or from now on. `allowed` is asked before each page of changes is told; its
-/// refusal ends the stream. A shard that can't be reached does not: the stream waits for it. Nor does the
-/// end of the process: who holds the stream drops it then.
-pub fn stream<A, F>(
+/// The changes behind `after`, or from now on. `prepare` makes each page of changes ready for the listener:
+/// it leaves out what is not for it, and its refusal ends the stream. It is also asked where the topic went
+/// on without a change to be told, as when somebody leaves a conversation. A shard that can't be reached
+/// does not end the stream, which waits for it. Nor does the end of the process: who holds the stream drops
+/// it then.
+pub fn stream<T, P, F>(
     handle: TopicHandle,
     after: Option<Position>,
-    allowed: A,
-) -> impl Stream<Item = Result<Item>>
+    prepare: P,
+) -> impl Stream<Item = Result<Item<T>>>
 where
-    A: Fn() -> F,
-    F: Future<Output = Result<()>>,
+    P: Fn(Vec<Delivery>) -> F,
+    F: Future<Output = Result<Vec<Ready<T>>>>,
 {
     let position = after.unwrap_or(handle.attached());
     let reader = Reader {
@@ -57,7 +81,7 @@ where
         since: position,
         pending: VecDeque::new(),
         was_full: false,
-        allowed,
+        prepare,
         ended: false,
     };
     unfold(reader, |mut reader| async move {
@@ -70,15 +94,15 @@ where
     })
 }
 
-impl<A, F> Reader<A>
+impl<T, P, F> Reader<T, P>
 where
-    A: Fn() -> F,
-    F: Future<Output = Result<()>>,
+    P: Fn(Vec<Delivery>) -> F,
+    F: Future<Output = Result<Vec<Ready<T>>>>,
 {
-    async fn next(&mut self) -> Result<Item> {
+    async fn next(&mut self) -> Result<Item<T>> {
         loop {
-            if let Some(delivery) = self.pending.pop_front() {
-                return Ok(self.tell(delivery));
+            if let Some(ready) = self.pending.pop_front() {
+                return Ok(self.tell(ready));
             }
             match self.read().await {
                 Err(Error::ShardUnavailable | Error::Timeout) => tokio::time::sleep(RETRY).await,
@@ -90,16 +114,16 @@ where
         }
     }
 
-    fn tell(&self, delivery: Delivery) -> Item {
+    fn tell(&self, Ready { position, what }: Ready<T>) -> Item<T> {
+        let Some(what) = what else { return Item::Away { position } };
         let attached = self.handle.attached();
-        let position = delivery.position;
         let replayed = position.generation == attached.generation && position.n <= attached.n;
         metrics::counter!("fowergram_live_changes_delivered_total").increment(1);
-        Item::Change { delivery, since: self.since, replayed }
+        Item::Change { position, what, since: self.since, replayed }
     }
 
     /// Takes the next page; tells of a gap.
-    async fn read(&mut self) -> Result<Option<Item>> {
+    async fn read(&mut self) -> Result<Option<Item<T>>> {
         let found = match self.handle.changes(self.position, PAGE).await? {
             Found::Changes(found) => found,
             Found::Gap(resume) => {
@@ -107,16 +131,18 @@ where
                 return Ok(Some(Item::Gap { resume }));
             }
         };
-        if !found.changes.is_empty() {
-            (self.allowed)().await?;
+        if found.reached == self.position {
+            return Ok(None);
         }
+        let is_full = found.changes.len() == PAGE;
+        let ready = (self.prepare)(found.changes).await?;
         // Behind a full page comes more of what the listener has yet to hear of.
         if !self.was_full {
             self.since = self.position;
         }
-        self.was_full = found.changes.len() == PAGE;
+        self.was_full = is_full;
         self.position = found.reached;
-        self.pending = found.changes.into();
+        self.pending = ready.into();
         Ok(None)
     }
 }

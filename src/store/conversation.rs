@@ -6,10 +6,9 @@ use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Connection, Tx, sql_with};
+use super::{Connection, Tx, member, sql_with};
 use crate::domain::conversation::ConversationKind;
 use crate::domain::id::{ConversationId, PostId, Slot, UserId};
-use crate::domain::page::Page;
 use crate::domain::{Error, Result};
 
 /// A conversation's row. `kind` is a number of [`ConversationKind`].
@@ -26,6 +25,7 @@ pub struct Model {
     pub seq: i32,
     pub change: i64,
     pub created_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -59,6 +59,7 @@ impl Model {
             seq: 0,
             change: 0,
             created_at,
+            ended_at: None,
         }
     }
 }
@@ -84,89 +85,9 @@ impl Batch for ById {
     }
 }
 
-/// Somebody who takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
-pub struct Member {
-    pub conversation_id: Uuid,
-    pub user_id: Uuid,
-    pub joined_at: OffsetDateTime,
-}
-
-impl Member {
-    pub fn user(&self) -> UserId {
-        UserId::from_row(self.user_id)
-    }
-}
-
-/// Asks whether a user takes part in a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Membership {
-    pub conversation: ConversationId,
-    pub user: UserId,
-}
-
-impl Batch for Membership {
-    type Key = Self;
-    type Row = Member;
-
-    fn slot(key: &Self) -> Slot {
-        key.conversation.slot()
-    }
-
-    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Member)>> {
-        let sql = "select m.* from unnest($1::uuid[], $2::uuid[]) as asked(conversation_id, user_id)
-            join members m using (conversation_id, user_id)";
-        let conversations: Vec<Uuid> = keys.iter().map(|key| key.conversation.uuid()).collect();
-        let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
-        let rows = Member::find_by_statement(sql_with(sql, [conversations.into(), users.into()]))
-            .all(connection)
-            .await
-            .map_err(failure)?;
-        let key = |row: &Member| Self {
-            conversation: ConversationId::from_row(row.conversation_id),
-            user: row.user(),
-        };
-        Ok(rows.into_iter().map(|row| (key(&row), row)).collect())
-    }
-}
-
-/// Asks for the first members of a conversation: one more than the largest page has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FirstMembers(pub ConversationId);
-
-impl Batch for FirstMembers {
-    type Key = Self;
-    type Row = Vec<Member>;
-
-    fn slot(key: &Self) -> Slot {
-        key.0.slot()
-    }
-
-    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
-        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select * from members where conversation_id = asked.id order by joined_at, user_id limit 101) m
-            order by m.conversation_id, m.joined_at, m.user_id";
-        let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-        let rows =
-            Member::find_by_statement(sql_with(sql, [ids.into()])).all(connection).await.map_err(failure)?;
-        let by_conversation = rows.chunk_by(|one, next| one.conversation_id == next.conversation_id);
-        Ok(by_conversation
-            .map(|members| (Self(ConversationId::from_row(members[0].conversation_id)), members.to_vec()))
-            .collect())
-    }
-}
-
-/// A page of the members, in the order in which they joined.
-pub async fn members(connection: &Connection, id: ConversationId, page: &Page) -> Result<Vec<Member>> {
-    let (from, user) = match page.after {
-        Some(place) => (Some(place.time()?), Some(place.id)),
-        None => (None, None),
-    };
-    let sql = "select * from members where conversation_id = $1
-        and ($2::timestamptz is null or (joined_at, user_id) > ($2, $3))
-        order by joined_at, user_id limit $4";
-    let values = [id.uuid().into(), from.into(), user.into(), page.limit().into()];
-    Member::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+/// A conversation, as it is now.
+pub async fn find(connection: &Connection, id: ConversationId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid()).one(connection).await.map_err(failure)
 }
 
 #[derive(FromQueryResult)]
@@ -209,9 +130,40 @@ pub async fn direct(tx: &Tx, low: UserId, high: UserId) -> Result<ConversationId
             .ok_or_else(|| Error::internal(anyhow::anyhow!("a pair's conversation went away")));
     }
     for user in [low, high] {
-        join(tx, id, user).await?;
+        member::join(tx, id, user).await?;
     }
     Ok(id)
+}
+
+/// Starts a group, of which nobody is a member yet.
+pub async fn start_group(tx: &Tx, id: ConversationId, title: Option<&str>) -> Result<()> {
+    let sql = "insert into conversations (id, kind, title, created_at) values ($1, $2, $3, $4)";
+    let kind = ConversationKind::Group as i16;
+    let values = [id.uuid().into(), kind.into(), title.into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Says that nobody is left in a group.
+pub async fn end(tx: &Tx, id: ConversationId) -> Result<()> {
+    let sql = "update conversations set ended_at = $2 where id = $1";
+    let values = [id.uuid().into(), tx.clock().now().into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// A group that has ended.
+pub async fn next_ended(connection: &Connection) -> Result<Option<ConversationId>> {
+    let sql = "select id from conversations where ended_at is not null order by ended_at limit 1";
+    let row = Id::find_by_statement(sql_with(sql, [])).one(connection).await.map_err(failure)?;
+    Ok(row.map(|row| ConversationId::from_row(row.id)))
+}
+
+/// Deletes a group that has ended, and has no messages any more.
+pub async fn delete_ended(connection: &Connection, id: ConversationId) -> Result<()> {
+    let sql = "delete from conversations where id = $1 and ended_at is not null";
+    connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
+    Ok(())
 }
 
 /// The thread of a post, started where there is none.
@@ -223,15 +175,6 @@ pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
     let values = [id.uuid().into(), kind.into(), post.uuid().into(), tx.clock().now().into()];
     tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(id)
-}
-
-/// Makes somebody a member; twice is once. False: they were.
-pub async fn join(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
-    let sql = "insert into members (conversation_id, user_id, joined_at) values ($1, $2, $3)
-        on conflict do nothing";
-    let values = [id.uuid().into(), user.uuid().into(), tx.clock().now().into()];
-    let joined = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
-    Ok(joined.rows_affected() == 1)
 }
 
 /// Counts a new message, and holds the conversation until the transaction ends, so that the numbers are
@@ -251,15 +194,4 @@ pub async fn count_change(tx: &Tx, id: ConversationId) -> Result<Option<Model>> 
 pub async fn lock(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
     let sql = "select * from conversations where id = $1 for update";
     Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
-}
-
-/// The members who joined last, at most `limit`.
-pub async fn newest_members(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserId>> {
-    let sql = "select * from members where conversation_id = $1
-        order by joined_at desc, user_id desc limit $2";
-    let rows = Member::find_by_statement(sql_with(sql, [id.uuid().into(), limit.into()]))
-        .all(tx.connection())
-        .await
-        .map_err(failure)?;
-    Ok(rows.iter().map(Member::user).collect())
 }

@@ -1,18 +1,17 @@
-//! Each member's list of conversations, on the member's shard.
+//! Each member's list of conversations, on the member's shard. It follows the conversations by events.
 
-use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
+use sea_orm::{FromQueryResult, QueryResult};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
-use crate::domain::event::Sent;
 use crate::domain::id::{ConversationId, Slot, UserId};
 use crate::domain::page::Page;
 
-/// One conversation in one member's list. It follows the conversation by events, so it may lag behind.
+/// One conversation in one member's list. It may lag behind the conversation.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 pub struct Model {
     pub user_id: Uuid,
@@ -20,6 +19,8 @@ pub struct Model {
     pub last_seq: i32,
     pub read_seq: i32,
     pub last_message_at: OffsetDateTime,
+    pub is_archived: bool,
+    pub is_muted: bool,
 }
 
 impl Model {
@@ -49,7 +50,7 @@ impl Batch for Entry {
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
         let sql = "select i.* from unnest($1::uuid[], $2::uuid[]) as asked(user_id, conversation_id)
-            join inbox i using (user_id, conversation_id)";
+            join inbox i using (user_id, conversation_id) where i.left_at is null";
         let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
         let conversations: Vec<Uuid> = keys.iter().map(|key| key.conversation.uuid()).collect();
         let rows = Model::find_by_statement(sql_with(sql, [users.into(), conversations.into()]))
@@ -62,67 +63,185 @@ impl Batch for Entry {
     }
 }
 
-/// A page of a user's conversations, the one with the newest message first.
-pub async fn page(connection: &Connection, user: UserId, page: &Page) -> Result<Vec<Model>> {
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub entries: Vec<Model>,
+    /// In how many conversations of the list, on the page or not, there is something unread.
+    pub unread: i64,
+}
+
+struct ListedRow {
+    entry: Option<Model>,
+    unread: i64,
+}
+
+impl FromQueryResult for ListedRow {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> std::result::Result<Self, DbErr> {
+        Ok(Self {
+            entry: Model::from_query_result_optional(row, prefix)?,
+            unread: row.try_get(prefix, "unread")?,
+        })
+    }
+}
+
+/// A page of a user's conversations, the archived ones or the others; the one with the newest message first.
+pub async fn page(connection: &Connection, user: UserId, page: &Page, archived: bool) -> Result<Listed> {
     let (from, id) = match page.after {
         Some(place) => (Some(place.time()?), Some(place.id)),
         None => (None, None),
     };
-    let sql = "select * from inbox where user_id = $1
-        and ($2::timestamptz is null or (last_message_at, conversation_id) < ($2, $3))
-        order by last_message_at desc, conversation_id desc limit $4";
-    let values = [user.uuid().into(), from.into(), id.into(), page.limit().into()];
-    Model::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+    let sql = "select unread.count as unread, entry.* from (
+            select count(*) as count from inbox
+            where user_id = $1 and last_seq > read_seq and left_at is null and is_archived = $5
+        ) unread left join lateral (
+            select * from inbox where user_id = $1 and left_at is null and is_archived = $5
+                and ($2::timestamptz is null or (last_message_at, conversation_id) < ($2, $3))
+            order by last_message_at desc, conversation_id desc limit $4
+        ) entry on true
+        order by last_message_at desc, conversation_id desc";
+    let values = [user.uuid().into(), from.into(), id.into(), page.limit().into(), archived.into()];
+    let rows = ListedRow::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)?;
+    let unread = rows.first().map_or(0, |row| row.unread);
+    Ok(Listed { entries: rows.into_iter().filter_map(|row| row.entry).collect(), unread })
 }
 
 #[derive(FromQueryResult)]
-struct Count {
-    count: i64,
+struct Read {
+    moved: bool,
 }
 
-/// In how many conversations there is something unread.
-pub async fn unread_conversations(connection: &Connection, user: UserId) -> Result<i64> {
-    let sql = "select count(*) as count from inbox where user_id = $1 and last_seq > read_seq";
-    let row = Count::find_by_statement(sql_with(sql, [user.uuid().into()]))
-        .one(connection)
-        .await
-        .map_err(failure)?;
-    Ok(row.map_or(0, |row| row.count))
-}
-
-/// Says that a user has read a conversation up to this number; never back. False: it is not in the user's list.
-pub async fn mark_read(tx: &Tx, user: UserId, conversation: ConversationId, seq: i32) -> Result<bool> {
-    let sql = "update inbox set read_seq = greatest(read_seq, least($3, last_seq))
-        where user_id = $1 and conversation_id = $2";
+/// Says that a user has read a conversation up to this number; never back. Whether that was new; `None` where
+/// the conversation is not in the user's list.
+pub async fn mark_read(
+    tx: &Tx,
+    user: UserId,
+    conversation: ConversationId,
+    seq: i32,
+) -> Result<Option<bool>> {
+    let sql = "with old as (
+            select read_seq from inbox where user_id = $1 and conversation_id = $2 and left_at is null for update
+        )
+        update inbox set read_seq = greatest(inbox.read_seq, $3) from old
+        where user_id = $1 and conversation_id = $2 returning old.read_seq < $3 as moved";
     let values = [user.uuid().into(), conversation.uuid().into(), seq.into()];
+    let row = Read::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
+    Ok(row.map(|row| row.moved))
+}
+
+/// What a user wants of a conversation; `None` leaves it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags {
+    pub archived: Option<bool>,
+    pub muted: Option<bool>,
+}
+
+/// Sets what is given. False: the conversation is not in the user's list.
+pub async fn set_flags(tx: &Tx, user: UserId, conversation: ConversationId, flags: Flags) -> Result<bool> {
+    let sql = "update inbox set is_archived = coalesce($3, is_archived), is_muted = coalesce($4, is_muted)
+        where user_id = $1 and conversation_id = $2 and left_at is null";
+    let values = [user.uuid().into(), conversation.uuid().into(), flags.archived.into(), flags.muted.into()];
     let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Tells these members, all of one shard, of a message. Only a greater number has an effect, so that
-/// order and repeats don't matter; whoever sends has read.
-pub async fn deliver(
-    connection: &Connection,
-    conversation: ConversationId,
-    sent: &Sent,
-    members: &[UserId],
-) -> Result<()> {
-    let sql = "insert into inbox (user_id, conversation_id, last_seq, read_seq, last_message_at)
-        select member, $2, $3, case when member = $4 then $3 else 0 end, $5
-        from unnest($1::uuid[]) as member order by member
+#[derive(FromQueryResult)]
+struct Muted {
+    is_muted: bool,
+}
+
+/// Whether a user wants no notifications of a conversation's messages.
+pub async fn is_muted(tx: &Tx, user: UserId, conversation: Uuid) -> Result<bool> {
+    let sql = "select is_muted from inbox where user_id = $1 and conversation_id = $2";
+    let values = [user.uuid().into(), conversation.into()];
+    let row = Muted::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
+    Ok(row.is_some_and(|row| row.is_muted))
+}
+
+/// How far a user's list has followed a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Known {
+    pub user_id: Uuid,
+    /// The conversation's counter as of which the membership is known.
+    pub change: i64,
+    /// Up to which change the user's log tells of the conversation; unknown of old entries.
+    pub logged_change: Option<i64>,
+    /// Whether the user takes part.
+    pub is_in: bool,
+}
+
+/// How far the lists of these users, all of one shard, have followed a conversation.
+pub async fn known(tx: &Tx, conversation: ConversationId, users: &[UserId]) -> Result<Vec<Known>> {
+    let sql = "select user_id, change, logged_change, left_at is null as is_in from inbox
+        where conversation_id = $1 and user_id = any($2)";
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    Known::find_by_statement(sql_with(sql, [conversation.uuid().into(), users.into()]))
+        .all(tx.connection())
+        .await
+        .map_err(failure)
+}
+
+/// What a conversation's entry in a member's list is to say at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Update {
+    pub user: UserId,
+    pub last_seq: i32,
+    pub last_message_at: OffsetDateTime,
+    /// Up to which message the user has read, if the entry does not know better.
+    pub read_seq: i32,
+    /// The conversation's counter as of which the user was a member.
+    pub change: i64,
+    pub logged_change: i64,
+}
+
+/// Brings members' entries for a conversation forward; all of one shard, whose logs are locked.
+pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) -> Result<()> {
+    let sql = "insert into inbox
+            (user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change)
+        select user_id, $1, last_seq, last_message_at, read_seq, change, logged_change
+        from unnest($2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::bigint[], $7::bigint[])
+            as u (user_id, last_seq, last_message_at, read_seq, change, logged_change)
+        order by user_id
         on conflict (user_id, conversation_id) do update set
             last_seq = greatest(inbox.last_seq, excluded.last_seq),
+            last_message_at = greatest(inbox.last_message_at, excluded.last_message_at),
             read_seq = greatest(inbox.read_seq, excluded.read_seq),
-            last_message_at = case when excluded.last_seq > inbox.last_seq
-                then excluded.last_message_at else inbox.last_message_at end";
-    let members: Vec<Uuid> = members.iter().map(|member| member.uuid()).collect();
+            change = greatest(inbox.change, excluded.change),
+            logged_change = greatest(inbox.logged_change, excluded.logged_change),
+            left_at = null";
+    let of = |read: fn(&Update) -> i32| updates.iter().map(read).collect::<Vec<i32>>();
+    let users: Vec<Uuid> = updates.iter().map(|update| update.user.uuid()).collect();
+    let times: Vec<OffsetDateTime> = updates.iter().map(|update| update.last_message_at).collect();
+    let changes: Vec<i64> = updates.iter().map(|update| update.change).collect();
+    let logged: Vec<i64> = updates.iter().map(|update| update.logged_change).collect();
     let values = [
-        members.into(),
         conversation.uuid().into(),
-        sent.seq.into(),
-        sent.sender.uuid().into(),
-        crate::domain::clock::from_millis(sent.at).into(),
+        users.into(),
+        of(|update| update.last_seq).into(),
+        times.into(),
+        of(|update| update.read_seq).into(),
+        changes.into(),
+        logged.into(),
     ];
-    connection.execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(())
+}
+
+/// Takes a conversation out of the lists of these users, all of one shard, who were no members when its
+/// counter stood at `change`. Who is known to have come later stays.
+pub async fn leave(tx: &Tx, conversation: ConversationId, users: &[UserId], change: i64) -> Result<()> {
+    let sql = "update inbox set left_at = $3, change = $4
+        where conversation_id = $1 and user_id = any($2) and change <= $4 and left_at is null";
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    let values = [conversation.uuid().into(), users.into(), tx.clock().now().into(), change.into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Forgets which conversations people of this shard have left 30 days ago: nothing is so late.
+pub async fn purge_left(connection: &impl ConnectionTrait, limit: i64) -> Result<u64> {
+    let sql = "delete from inbox where ctid = any(array(
+        select ctid from inbox where left_at < now() - interval '30 days' limit $1))";
+    let done = connection.execute_raw(sql_with(sql, [limit.into()])).await.map_err(failure)?;
+    Ok(done.rows_affected())
 }

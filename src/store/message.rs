@@ -164,3 +164,20 @@ pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> R
     let values = [id.uuid().into(), after.into(), before.into(), page.limit().into()];
     Entity::find().from_raw_sql(sql_with(sql, values)).all(connection).await.map_err(failure)
 }
+
+/// The first messages of a conversation.
+pub async fn oldest(connection: &Connection, id: ConversationId, limit: i64) -> Result<Vec<Model>> {
+    let sql = "select * from messages where conversation_id = $1 order by seq limit $2";
+    Entity::find()
+        .from_raw_sql(sql_with(sql, [id.uuid().into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
+}
+
+/// Deletes messages for good, with their reactions.
+pub async fn delete(connection: &Connection, ids: &[MessageId]) -> Result<()> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    Entity::delete_many().filter(Column::Id.eq_any(ids)).exec(connection).await.map_err(failure)?;
+    Ok(())
+}

@@ -8,17 +8,15 @@ use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::{Connection, Tx, sql_with};
+use super::{Connection, Tx, log, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{EventId, NotificationId, Slot, UserId};
 use crate::domain::notification::{Kind, Notice};
 use crate::domain::page::Page;
+use crate::domain::stream::LogTopic;
 
 /// How many actors of a notification are read with it.
 pub const MAX_ACTORS: usize = 10;
-
-/// The log's topic for notifications.
-const TOPIC: i16 = 0;
 
 /// A notification. `kind` is the number of `domain::notification::Kind`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -168,14 +166,6 @@ pub async fn list(
     Model::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
 }
 
-/// Locks what is told to a user until the transaction ends.
-pub(super) async fn lock(tx: &Tx, user: UserId) -> Result<()> {
-    let sql = "insert into receivers (user_id) values ($1)
-        on conflict (user_id) do update set n = receivers.n";
-    tx.connection().execute_raw(sql_with(sql, [user.uuid().into()])).await.map_err(failure)?;
-    Ok(())
-}
-
 #[derive(FromQueryResult)]
 struct Known {
     actor_count: i32,
@@ -188,7 +178,7 @@ struct Known {
 /// greater version than the actor's last is applied. Returns the number of the log's new row; none is
 /// written for what takes something back.
 pub async fn record(tx: &Tx, event: EventId, notice: &Notice) -> Result<Option<i64>> {
-    lock(tx, notice.receiver).await?;
+    log::lock(tx, &[notice.receiver]).await?;
     // A statement of its own: it sees what the lock has waited for.
     let sql = "select n.actor_count, n.is_read, a.active, a.version
         from notifications n
@@ -265,7 +255,7 @@ async fn write(
         notice.actor.uuid().into(),
         notice.active.into(),
         notice.version.into(),
-        TOPIC.into(),
+        (LogTopic::Notification as i16).into(),
         event.uuid().into(),
         tx.clock().now().into(),
         (i32::from(is_unread) - i32::from(was_unread)).into(),
@@ -282,7 +272,7 @@ struct Left {
 
 /// Marks one notification of this user; returns how many are left unread.
 pub async fn mark_read(tx: &Tx, user: UserId, id: NotificationId) -> Result<i32> {
-    lock(tx, user).await?;
+    log::lock(tx, &[user]).await?;
     let sql = "with done as (
             update notifications set is_read = true
             where id = $1 and user_id = $2 and not is_read returning id)
@@ -312,7 +302,7 @@ pub async fn mark_read_about(tx: &Tx, user: UserId, kind: i16, target: Uuid) -> 
 /// Marks all notifications of this user that are not newer than a place in the list; returns how many
 /// are left unread.
 pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime, Uuid)>) -> Result<i32> {
-    lock(tx, user).await?;
+    log::lock(tx, &[user]).await?;
     let sql = "with done as (
             update notifications set is_read = true
             where user_id = $1 and actor_count > 0 and not is_read
@@ -328,12 +318,4 @@ pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime,
 
 fn gone() -> crate::domain::Error {
     crate::domain::Error::internal(anyhow::anyhow!("a receiver's row went while it was locked"))
-}
-
-/// Forgets what this shard's receivers were told more than seven days ago.
-pub async fn purge_log(connection: &impl ConnectionTrait, limit: i64) -> Result<u64> {
-    let sql = "delete from receiver_log where ctid = any(array(
-        select ctid from receiver_log where at < now() - interval '7 days' limit $1))";
-    let done = connection.execute_raw(sql_with(sql, [limit.into()])).await.map_err(failure)?;
-    Ok(done.rows_affected())
 }

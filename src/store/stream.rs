@@ -1,24 +1,15 @@
 //! What live streams are read from: counters, and the rows behind them.
 
-use sea_orm::FromQueryResult;
+use std::sync::Arc;
+
 use sea_orm::entity::prelude::*;
+use sea_orm::{FromQueryResult, QueryResult};
 use time::OffsetDateTime;
 
 use super::shard::failure;
 use super::{Connection, message, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{ConversationId, UserId};
-
-/// A row of a user's log: something that the user's streams tell. The numbers have no holes; old rows
-/// are purged.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct LogRow {
-    pub user_id: Uuid,
-    pub n: i64,
-    pub topic: i16,
-    pub ref_id: Uuid,
-    pub at: OffsetDateTime,
-}
 
 /// The counter of one conversation or one receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
@@ -42,28 +33,68 @@ pub async fn counters(
         .map_err(failure)
 }
 
-/// The messages that were changed after the conversation's counter stood at `after`, in the order of
-/// their last changes.
-pub async fn messages_after(
+/// A change of a conversation in its newest state: of a message, or of how far a member has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The conversation's counter when it was made.
+    pub change: i64,
+    pub what: What,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Message(Arc<message::Model>),
+    Read(Marker),
+}
+
+/// How far somebody has read in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker {
+    pub conversation: ConversationId,
+    pub user: UserId,
+    pub seq: i32,
+    pub at: OffsetDateTime,
+}
+
+impl FromQueryResult for Changed {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> std::result::Result<Self, DbErr> {
+        let reader: Option<Uuid> = row.try_get(prefix, "reader_id")?;
+        let what = match reader {
+            Some(user) => What::Read(Marker {
+                conversation: ConversationId::from_row(row.try_get(prefix, "read_in")?),
+                user: UserId::from_row(user),
+                seq: row.try_get(prefix, "read_seq")?,
+                at: row.try_get(prefix, "read_at")?,
+            }),
+            None => What::Message(Arc::new(message::Model::from_query_result(row, prefix)?)),
+        };
+        Ok(Self { change: row.try_get(prefix, "changed")?, what })
+    }
+}
+
+/// What of a conversation was changed after its counter stood at `after`, in the order of the changes. One
+/// statement, and so one moment: the counter is raised under the conversation's lock, so that all changes
+/// up to the last one that is seen are seen.
+pub async fn changes_after(
     connection: &Connection,
     id: ConversationId,
     after: i64,
     limit: i64,
-) -> Result<Vec<message::Model>> {
-    let sql = "select * from messages where conversation_id = $1 and change > $2 order by change limit $3";
-    message::Entity::find()
-        .from_raw_sql(sql_with(sql, [id.uuid().into(), after.into(), limit.into()]))
-        .all(connection)
-        .await
-        .map_err(failure)
-}
-
-/// The rows of a user's log behind `after`.
-pub async fn log_after(connection: &Connection, user: UserId, after: i64, limit: i64) -> Result<Vec<LogRow>> {
-    let sql = "select user_id, n, topic, ref_id, at from receiver_log
-        where user_id = $1 and n > $2 order by n limit $3";
-    LogRow::find_by_statement(sql_with(sql, [user.uuid().into(), after.into(), limit.into()]))
-        .all(connection)
-        .await
-        .map_err(failure)
+) -> Result<Vec<Changed>> {
+    let sql = "with changed as (
+            (select change, id as message_id, null::uuid as reader_id from messages
+                where conversation_id = $1 and change > $2 order by change limit $3)
+            union all
+            (select change, null, user_id from members
+                where conversation_id = $1 and change > $2 order by change limit $3)
+            order by change limit $3
+        )
+        select changed.change as changed, reader_id, m.read_seq, m.read_at, $1::uuid as read_in, message.*
+        from changed
+        left join messages message on message.id = message_id
+        left join members m on m.conversation_id = $1 and m.user_id = reader_id
+        order by changed.change";
+    let values = [id.uuid().into(), after.into(), limit.into()];
+    Changed::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Result;
 use crate::store::shard::Shard;
-use crate::store::{Connection, Store, idempotency, notification};
+use crate::store::{Connection, Store, idempotency, inbox, log};
 
 /// How long a job waits at most before its first run.
 const MAX_FIRST_DELAY: Duration = Duration::from_secs(5);
@@ -34,7 +34,8 @@ where
     }
 }
 
-/// Forgets what is kept for a time only: idempotency records and the receivers' logs.
+/// Forgets what is kept for a time only: idempotency records, the receivers' logs,
+/// and which conversations people have left.
 pub async fn purge(store: &Store) -> Result<()> {
     let mut result = Ok(());
     for shard in store.shards() {
@@ -42,8 +43,8 @@ pub async fn purge(store: &Store) -> Result<()> {
         let purged = async {
             drain(shard, |connection| async move { idempotency::purge(&connection, PURGE_ROWS).await })
                 .await?;
-            drain(shard, |connection| async move { notification::purge_log(&connection, PURGE_ROWS).await })
-                .await
+            drain(shard, |connection| async move { log::purge(&connection, PURGE_ROWS).await }).await?;
+            drain(shard, |connection| async move { inbox::purge_left(&connection, PURGE_ROWS).await }).await
         };
         result = result.and(purged.await);
     }

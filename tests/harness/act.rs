@@ -8,6 +8,10 @@ use super::client::{Person, picture, text};
 pub const SEND: &str = "mutation ($input: SendMessageInput!) { sendMessage(input: $input) {
     message { id seq } conversation { id } replayed } }";
 
+/// How people start a conversation.
+pub const START: &str = "mutation ($input: StartConversationInput!) { startConversation(input: $input) {
+    conversation { id kind title } replayed } }";
+
 /// How people make a post.
 pub const CREATE_POST: &str = "mutation ($input: CreatePostInput!) { createPost(input: $input) {
     post { id } replayed } }";
@@ -55,6 +59,22 @@ impl Person {
         let data = self.client.data(SEND, json!({ "input": input })).await;
         let sent = &data["sendMessage"];
         (text(&sent["conversation"]["id"]), sent["message"]["seq"].as_i64().expect("a number"))
+    }
+
+    /// Starts a conversation with some others; its id.
+    pub async fn start(&self, members: &[&Self], title: Option<&str>) -> String {
+        let members: Vec<&str> = members.iter().map(|member| member.id.as_str()).collect();
+        let input = json!({ "idempotencyKey": uuid::Uuid::new_v4(), "memberIds": members, "title": title });
+        let data = self.client.data(START, json!({ "input": input })).await;
+        text(&data["startConversation"]["conversation"]["id"])
+    }
+
+    /// The whole answer to taking somebody into a conversation, or out of it.
+    pub async fn set_member(&self, conversation: &str, user: &Self, member: bool) -> Value {
+        let query = "mutation ($id: ID!, $user: ID!, $member: Boolean!) {
+            setConversationMember(id: $id, userId: $user, member: $member) { conversation { id } } }";
+        let variables = json!({ "id": conversation, "user": user.id, "member": member });
+        self.client.ask(query, variables).await
     }
 
     /// Gives a thumb to the last message of a conversation.

@@ -187,25 +187,34 @@ impl Domain {
     }
 
     /// Resolves when the viewer must be seen off: `TokenRevoked` or `TokenExpired`. For sockets; 20,000 of
-    /// them may wait. While the viewer's shard can't be read and NATS is cut too, a revocation is heard of
-    /// when either is back.
+    /// them may wait.
     pub async fn closed(&self, viewer: &Viewer) -> Error {
+        let expired = async {
+            loop {
+                let left = viewer.expires_at - self.clock.now();
+                match Duration::try_from(left) {
+                    Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK)).await,
+                    _ => return Error::TokenExpired,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            error = self.revoked(viewer) => error,
+            error = expired => error,
+        }
+    }
+
+    /// Resolves when the viewer's session has ended, whatever becomes of its tokens. While the viewer's shard
+    /// can't be read and NATS is cut too, a revocation is heard of when either is back.
+    pub async fn revoked(&self, viewer: &Viewer) -> Error {
         let revocations = &self.accounts.revocations;
         let waiting = revocations.wait(viewer.session);
         // After the wait has begun, so that a revocation in between is not missed.
-        if revocations.contains(viewer.session) {
-            return Error::TokenRevoked;
+        if !revocations.contains(viewer.session) {
+            waiting.ended.cancelled().await;
         }
-        loop {
-            let left = viewer.expires_at - self.clock.now();
-            let Ok(left) = Duration::try_from(left) else { return Error::TokenExpired };
-            if left.is_zero() {
-                return Error::TokenExpired;
-            }
-            if tokio::time::timeout(left.min(LOOK), waiting.ended.cancelled()).await.is_ok() {
-                return Error::TokenRevoked;
-            }
-        }
+        Error::TokenRevoked
     }
 }
 

@@ -4,13 +4,14 @@ use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject, Subscripti
 use futures_util::Stream;
 use time::OffsetDateTime;
 
-use super::{Event, events};
+use super::{Event, Head, events};
+use crate::domain::feed::FeedChange;
 use crate::domain::id::PostId;
 use crate::graphql::context::ContextExt;
 use crate::graphql::nullable::{Nullable, nullable};
 use crate::graphql::post::{self, Post};
 use crate::graphql::scalar::{Cursor, DateTime};
-use crate::live::Topic;
+use crate::live::{Change, Delivery, Ready, Topic};
 
 #[derive(SimpleObject)]
 #[graphql(complex)]
@@ -50,11 +51,27 @@ impl FeedSubscription {
         let user = ctx.require_viewer()?.user;
         // What is not kept can't change: the feed is built for whoever listens to it.
         ctx.domain().build_feed(user).await?;
-        events(ctx, Topic::Feed(user), after, || async { Ok(()) }).await
+        let clock = ctx.domain().clock.clone();
+        let prepare = |changes| async { Ok(ready(changes)) };
+        events(ctx, Topic::Feed(user), after, prepare, move |head, change, _| {
+            event(head, &change, clock.now())
+        })
+        .await
     }
 }
 
-pub fn event(cursor: Cursor, replayed: bool, at: OffsetDateTime, post: PostId, removed: bool) -> Event {
+/// Pages of a feed's changes, ready for its reader.
+pub fn ready(changes: Vec<Delivery>) -> Vec<Ready<FeedChange>> {
+    let ready = changes.into_iter().filter_map(|Delivery { position, change }| match change {
+        Change::Feed(change) => Some(Ready { position, what: Some(change) }),
+        _ => None,
+    });
+    ready.collect()
+}
+
+pub fn event(head: Head, change: &FeedChange, at: OffsetDateTime) -> Event {
+    let Head { cursor, replayed } = head;
+    let FeedChange { post, removed, .. } = *change;
     let removed_id = removed.then(|| ID::from(post.uuid()));
     let came = (!removed).then_some(post);
     Event::Feed(FeedEvent { cursor, replayed, at: at.into(), came, removed_id })

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Result, SimpleObject, Subscription};
 use futures_util::Stream;
 
-use super::{Event, events};
+use super::{Event, Head, events};
 use crate::domain::account::Viewer;
 use crate::domain::id::ConversationId;
 use crate::domain::{Domain, Error};
 use crate::graphql::context::ContextExt;
-use crate::graphql::conversation::Message;
+use crate::graphql::conversation::ReadMarker;
+use crate::graphql::message::Message;
 use crate::graphql::scalar::{Cursor, DateTime};
-use crate::live::Topic;
+use crate::live::{Change, Delivery, Ready, Topic};
 use crate::store::message;
+use crate::store::stream::Marker;
 
 /// What became of a message. The message comes in its newest state, so that it may be taken over
 /// whatever was known of it.
@@ -49,12 +51,24 @@ pub struct MessageEvent {
     change: MessageChange,
 }
 
+/// Somebody has read a conversation up to a message.
+#[derive(SimpleObject)]
+pub struct ReadEvent {
+    pub cursor: Cursor,
+    pub replayed: bool,
+    pub at: DateTime,
+    conversation_id: ID,
+    marker: ReadMarker,
+}
+
 #[derive(Default)]
 pub struct MessageSubscription;
 
 #[Subscription]
 impl MessageSubscription {
-    /// The messages of a conversation: those after the cursor, then each new one.
+    /// What happens in a conversation: messages that are sent, edited, deleted and reacted to, and, in direct
+    /// and group conversations, how far the members read. First what came after the cursor, then each as it
+    /// comes.
     async fn message_added(
         &self,
         ctx: &Context<'_>,
@@ -65,22 +79,56 @@ impl MessageSubscription {
         let id = ConversationId::parse("conversationId", &conversation_id)?;
         ctx.domain().require_conversation(Some(&viewer), id).await?;
         let domain = ctx.domain().clone();
-        let allowed = move || may_read(domain.clone(), viewer.clone(), id);
-        events(ctx, Topic::Conversation(id), after, allowed).await
+        let prepare = move |changes| admitted(domain.clone(), viewer.clone(), id, changes);
+        events(ctx, Topic::Conversation(id), after, prepare, |head, change, since| match change {
+            Told::Message(row) => event(head, row, since.n),
+            Told::Read(marker) => read_event(head, &marker),
+        })
+        .await
     }
 }
 
-async fn may_read(domain: Domain, viewer: Viewer, id: ConversationId) -> Result<(), Error> {
-    domain.require_conversation(Some(&viewer), id).await.map(|_| ())
+/// A change of a conversation.
+enum Told {
+    Message(Arc<message::Model>),
+    Read(Marker),
+}
+
+/// A page of changes, if the viewer may still read the conversation.
+async fn admitted(
+    domain: Domain,
+    viewer: Viewer,
+    id: ConversationId,
+    changes: Vec<Delivery>,
+) -> Result<Vec<Ready<Told>>, Error> {
+    domain.require_conversation(Some(&viewer), id).await?;
+    let ready = changes.into_iter().filter_map(|Delivery { position, change }| {
+        let told = match change {
+            Change::Message(row) => Told::Message(row),
+            Change::Read(marker) => Told::Read(marker),
+            _ => return None,
+        };
+        Some(Ready { position, what: Some(told) })
+    });
+    Ok(ready.collect())
 }
 
 /// The event of a message, for who knew all up to the counter `since`.
-pub fn event(cursor: Cursor, replayed: bool, row: Arc<message::Model>, since: i64) -> Event {
+pub fn event(head: Head, row: Arc<message::Model>, since: i64) -> Event {
+    let Head { cursor, replayed } = head;
     let change = MessageChange::of(&row, since);
     let at = match change {
         MessageChange::Sent => Some(row.created_at),
         MessageChange::Edited | MessageChange::Deleted | MessageChange::Reacted => row.changed_at,
     };
     let at = at.unwrap_or(row.created_at).into();
-    Event::Message(MessageEvent { cursor, replayed, at, message: Message { row }, change })
+    Event::Message(MessageEvent { cursor, replayed, at, message: row.into(), change })
+}
+
+pub fn read_event(head: Head, marker: &Marker) -> Event {
+    let Head { cursor, replayed } = head;
+    let conversation_id = ID::from(marker.conversation.uuid());
+    let at = marker.at;
+    let marker = ReadMarker::new(marker.user, marker.seq, at);
+    Event::Read(ReadEvent { cursor, replayed, at: at.into(), conversation_id, marker })
 }

@@ -1,16 +1,18 @@
 //! What the viewer is notified of.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, Result, SimpleObject, Subscription};
 use futures_util::Stream;
+use time::OffsetDateTime;
 
-use super::{Event, events};
-use crate::domain::Error;
-use crate::domain::id::NotificationId;
+use super::{Event, Head, events, log};
+use crate::domain::stream::LogTopic;
 use crate::graphql::context::ContextExt;
-use crate::graphql::notification::{self, Notification};
+use crate::graphql::notification::Notification;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::live::Topic;
-use crate::store::stream::LogRow;
+use crate::store::notification::Model;
 
 #[derive(SimpleObject)]
 #[graphql(complex)]
@@ -18,17 +20,12 @@ pub struct NotificationEvent {
     pub cursor: Cursor,
     pub replayed: bool,
     pub at: DateTime,
-    #[graphql(skip)]
-    id: NotificationId,
+    /// In its newest state.
+    notification: Notification,
 }
 
 #[ComplexObject]
 impl NotificationEvent {
-    /// In its newest state.
-    async fn notification(&self, ctx: &Context<'_>) -> Result<Notification> {
-        Ok(notification::load(ctx, self.id).await?.ok_or(Error::NotFound("notification"))?)
-    }
-
     /// Of all the viewer's notifications, now.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
         Ok(ctx.domain().unread_notifications(ctx.require_viewer()?.user).await?)
@@ -46,12 +43,15 @@ impl NotificationSubscription {
         ctx: &Context<'_>,
         after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
-        let user = ctx.require_viewer()?.user;
-        events(ctx, Topic::Receiver(user), after, || async { Ok(()) }).await
+        let viewer = ctx.require_viewer()?.clone();
+        let topic = Topic::Receiver(viewer.user);
+        let reader = log::reader(ctx.domain().clone(), viewer, vec![LogTopic::Notification]);
+        events(ctx, topic, after, reader, |head, logged, _| log::event(head, logged)).await
     }
 }
 
-pub fn event(cursor: Cursor, replayed: bool, row: &LogRow) -> Event {
-    let id = NotificationId::from_row(row.ref_id);
-    Event::Notification(NotificationEvent { cursor, replayed, at: row.at.into(), id })
+pub fn event(head: Head, row: Arc<Model>, at: OffsetDateTime) -> Event {
+    let Head { cursor, replayed } = head;
+    let notification = Notification::new(row);
+    Event::Notification(NotificationEvent { cursor, replayed, at: at.into(), notification })
 }

@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use crate::domain::Result;
 use crate::domain::id::UserId;
 use crate::store::shard::failure;
-use crate::store::{Connection, Tx, notification, sql_with};
+use crate::store::{Connection, Tx, log, sql_with};
 
 /// A column that says what could also be counted.
 #[derive(Debug)]
@@ -122,13 +122,16 @@ pub const COUNTERS: [Counter; 11] = [
         table: "conversations",
         key: "id",
         column: "change",
-        counted: "select conversation_id as id, max(change) as n from messages
-            where conversation_id > $1 and conversation_id <= $2 group by 1",
-        wrong: "t.change <> c.n",
+        counted: "select conversation_id as id, max(change) as n from (
+                select conversation_id, change from messages
+                union all select conversation_id, greatest(change, joined_change) from members
+            ) changes where conversation_id > $1 and conversation_id <= $2 group by 1",
+        // Where people come and go, some changes leave no row.
+        wrong: "t.change < c.n or (t.kind = 0 and t.change <> c.n)",
         lock: Lock::Row,
         // A counter that is ahead stays: listeners may stand there. The last message takes its number.
         first: &["update messages m set change = k.change from conversations k
-            where k.id = $1 and m.change < k.change and m.id = (
+            where k.id = $1 and k.kind = 0 and m.change < k.change and m.id = (
                 select id from messages where conversation_id = $1 order by change desc limit 1)"],
     },
     Counter {
@@ -260,7 +263,7 @@ async fn hold(tx: &Tx, counter: &Counter, id: Uuid) -> Result<()> {
                 .await
                 .map_err(failure)?;
             if let Some(Receiver { user_id }) = row {
-                notification::lock(tx, UserId::from_row(user_id)).await?;
+                log::lock(tx, &[UserId::from_row(user_id)]).await?;
             }
         }
     }

@@ -13,28 +13,32 @@ use crate::store::{Connection, Tx, sql_with};
 pub struct Member {
     pub user_id: Uuid,
     pub conversation_id: Uuid,
-    /// Whether the last message went to this member.
+    /// The conversation's counter.
+    pub change: i64,
+    /// Whether the conversation is to be in the member's list, with its last message.
     pub was_told: bool,
-    /// The last message: none where nobody has written.
-    pub seq: Option<i32>,
-    pub sender_id: Option<Uuid>,
-    pub sent_at: Option<OffsetDateTime>,
+    /// The number of the last message: 0 where nobody has written.
+    pub seq: i32,
+    /// When it was sent, or the member joined.
+    pub sent_at: OffsetDateTime,
 }
 
 /// (user, conversation)
 pub type Pair = (Uuid, Uuid);
 
-/// Who joined after the last message has not been told of it, and of a long thread only the `told` who
-/// joined last.
+/// A group is in the list of each member at once, another conversation with its first message. Who joined a
+/// thread after the last message has not been told of it, and of a long thread only the `told` who joined
+/// last.
 fn members(from: &str, told: i64) -> String {
     format!(
-        "select m.user_id, m.conversation_id, last.seq, last.sender_id, last.created_at as sent_at,
-            coalesce(last.created_at >= m.joined_at and (
+        "select m.user_id, m.conversation_id, c.change, coalesce(last.seq, 0) as seq,
+            greatest(last.created_at, m.joined_at) as sent_at,
+            c.kind = 1 or coalesce(last.created_at >= m.joined_at and (
                 last.sender_id = m.user_id or (select count(*) from (
                     select from members later where later.conversation_id = m.conversation_id
                         and (later.joined_at, later.user_id) > (m.joined_at, m.user_id)
                     limit {told}) later) < {told}), false) as was_told
-        from {from}
+        from {from} join conversations c on c.id = m.conversation_id
         left join lateral (
             select seq, sender_id, created_at from messages where conversation_id = m.conversation_id
             order by seq desc limit 1) last on true"
@@ -84,10 +88,11 @@ struct Key {
 pub async fn behind(connection: &Connection, members: Vec<Member>) -> Result<Vec<Pair>> {
     let sql = "select m.user_id, m.conversation_id
         from unnest($1::uuid[], $2::uuid[], $3::integer[]) m (user_id, conversation_id, seq)
-        left join inbox i using (user_id, conversation_id) where i.user_id is null or i.last_seq < m.seq";
+        left join inbox i on i.user_id = m.user_id and i.conversation_id = m.conversation_id and i.left_at is null
+        where i.user_id is null or i.last_seq < m.seq";
     let users: Vec<Uuid> = members.iter().map(|member| member.user_id).collect();
     let conversations: Vec<Uuid> = members.iter().map(|member| member.conversation_id).collect();
-    let seqs: Vec<i32> = members.iter().map(|member| member.seq.unwrap_or(0)).collect();
+    let seqs: Vec<i32> = members.iter().map(|member| member.seq).collect();
     pairs(connection, sql, [users.into(), conversations.into(), seqs.into()]).await
 }
 
@@ -112,7 +117,8 @@ pub struct Entry {
 /// The next entries behind `after`, by their keys.
 pub async fn entries(connection: &Connection, after: Pair, limit: i64) -> Result<Vec<Entry>> {
     let sql = "select user_id, conversation_id, last_seq, last_message_at from inbox
-        where (user_id, conversation_id) > ($1, $2) order by user_id, conversation_id limit $3";
+        where (user_id, conversation_id) > ($1, $2) and left_at is null
+        order by user_id, conversation_id limit $3";
     Entry::find_by_statement(sql_with(sql, [after.0.into(), after.1.into(), limit.into()]))
         .all(connection)
         .await
@@ -136,7 +142,7 @@ pub async fn strange(connection: &Connection, entries: Vec<Entry>) -> Result<Vec
 pub async fn entries_of(connection: &Connection, asked: Vec<Pair>) -> Result<Vec<Entry>> {
     let sql = "select user_id, conversation_id, last_seq, last_message_at
         from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
-        join inbox using (user_id, conversation_id)";
+        join inbox using (user_id, conversation_id) where left_at is null";
     let (users, conversations): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
     Entry::find_by_statement(sql_with(sql, [users.into(), conversations.into()]))
         .all(connection)

@@ -1,0 +1,162 @@
+//! Everything for the signed-in user on one stream.
+
+use std::time::Duration;
+
+use async_graphql::{Context, Enum, Result, SimpleObject, Subscription};
+use futures_util::stream::{BoxStream, iter, once, select_all};
+use futures_util::{Stream, StreamExt};
+
+use super::{Event, event, feed, log};
+use crate::domain::account::Viewer;
+use crate::domain::feed::FeedChange;
+use crate::domain::log::Logged;
+use crate::domain::stream::LogTopic;
+use crate::domain::{Domain, Error};
+use crate::graphql::code::ErrorCode;
+use crate::graphql::context::ContextExt;
+use crate::graphql::scalar::{Cursor, DateTime};
+use crate::live::cursor::{self, Places};
+use crate::live::{self, Hub, Item, Topic, TopicHandle};
+
+/// How long to wait before a feed that can't be read is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a stream of everything is to tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum EventTopic {
+    Notification,
+    Feed,
+    /// The messages of all conversations in the viewer's list.
+    Message,
+    /// How far the viewer has read, on any device, and the other in a direct conversation.
+    Read,
+    Follow,
+    /// The end of the session on which the stream is.
+    Session,
+}
+
+impl EventTopic {
+    const ALL: [Self; 6] =
+        [Self::Notification, Self::Feed, Self::Message, Self::Read, Self::Follow, Self::Session];
+
+    /// The topic of the log that tells of it, if one does.
+    const fn logged(self) -> Option<LogTopic> {
+        match self {
+            Self::Notification => Some(LogTopic::Notification),
+            Self::Message => Some(LogTopic::Message),
+            Self::Read => Some(LogTopic::Read),
+            Self::Follow => Some(LogTopic::Follow),
+            Self::Feed | Self::Session => None,
+        }
+    }
+}
+
+/// The session has ended, and the connection is closed.
+#[derive(SimpleObject)]
+pub struct SessionEvent {
+    pub cursor: Cursor,
+    pub replayed: bool,
+    pub at: DateTime,
+    reason: ErrorCode,
+}
+
+/// What one of the parts of the stream tells.
+enum Part {
+    Log(Item<Logged>),
+    Feed(Item<FeedChange>),
+    Ended(Error),
+}
+
+type Parts = BoxStream<'static, Result<Part, Error>>;
+
+#[derive(Default)]
+pub struct ViewerSubscription;
+
+#[Subscription]
+impl ViewerSubscription {
+    /// Everything for the signed-in user on one stream, or these topics of it; after = the last cursor
+    /// processed.
+    async fn viewer_events(
+        &self,
+        ctx: &Context<'_>,
+        topics: Option<Vec<EventTopic>>,
+        after: Option<Cursor>,
+    ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
+        let viewer = ctx.require_viewer()?.clone();
+        let user = viewer.user;
+        let after = after.map(|text| cursor::decode_places(user, &text.0)).transpose()?;
+        let topics = topics.unwrap_or_else(|| EventTopic::ALL.to_vec());
+        let log = ctx.hub().attach(Topic::Receiver(user)).await?;
+        let mut places = Places {
+            log: after.map_or(log.attached(), |after| after.log),
+            feed: after.map(|after| after.feed).unwrap_or_default(),
+        };
+        let mut parts = vec![log_part(ctx.domain().clone(), viewer.clone(), log, &topics, after)];
+        if topics.contains(&EventTopic::Feed) {
+            parts.push(feed_part(ctx.domain().clone(), ctx.hub().clone(), viewer.clone(), after));
+        }
+        if topics.contains(&EventTopic::Session) {
+            parts.push(session_part(ctx.domain().clone(), viewer));
+        }
+        let clock = ctx.domain().clock.clone();
+        Ok(select_all(parts).map(move |part| {
+            Ok(match part? {
+                Part::Log(item) => {
+                    places.log = item.position();
+                    let cursor = |log| Cursor(cursor::encode_places(user, Places { log, ..places }));
+                    event(item, cursor, &clock, |head, logged, _| log::event(head, logged))
+                }
+                Part::Feed(item) => {
+                    places.feed = item.position();
+                    let cursor = |feed| Cursor(cursor::encode_places(user, Places { feed, ..places }));
+                    event(item, cursor, &clock, |head, change, _| feed::event(head, &change, clock.now()))
+                }
+                Part::Ended(error) => {
+                    let cursor = Cursor(cursor::encode_places(user, places));
+                    let (at, reason) = (clock.now().into(), error.code().into());
+                    Event::Session(SessionEvent { cursor, replayed: false, at, reason })
+                }
+            })
+        }))
+    }
+}
+
+fn log_part(
+    domain: Domain,
+    viewer: Viewer,
+    handle: TopicHandle,
+    topics: &[EventTopic],
+    after: Option<Places>,
+) -> Parts {
+    let topics = topics.iter().filter_map(|topic| topic.logged()).collect();
+    let reader = log::reader(domain, viewer, topics);
+    live::stream(handle, after.map(|after| after.log), reader).map(|item| Ok(Part::Log(item?))).boxed()
+}
+
+/// A feed that can't be read, because Redis is away, keeps nothing else of the stream waiting. Whoever had to
+/// wait for it may have missed something, and is told so.
+fn feed_part(domain: Domain, hub: Hub, viewer: Viewer, after: Option<Places>) -> Parts {
+    let begin = async move {
+        let mut gap = None;
+        let handle = loop {
+            // What is not kept can't change: the feed is built for whoever listens to it.
+            let built = domain.build_feed(viewer.user).await;
+            match built.and(hub.attach(Topic::Feed(viewer.user)).await) {
+                Ok(handle) => break handle,
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+            gap = Some(());
+        };
+        let attached = handle.attached();
+        let gap = gap.map(|()| Ok(Part::Feed(Item::Gap { resume: attached })));
+        let known = after.map(|after| after.feed).filter(|feed| gap.is_none() && feed.generation != 0);
+        let prepare = |changes| async { Ok(feed::ready(changes)) };
+        let changes = live::stream(handle, known, prepare).map(|item| Ok(Part::Feed(item?)));
+        iter(gap).chain(changes)
+    };
+    once(begin).flatten().boxed()
+}
+
+fn session_part(domain: Domain, viewer: Viewer) -> Parts {
+    once(async move { Ok(Part::Ended(domain.revoked(&viewer).await)) }).boxed()
+}

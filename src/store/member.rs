@@ -1,0 +1,198 @@
+//! Who takes part in a conversation, and how far each has read.
+
+use sea_orm::FromQueryResult;
+use sea_orm::entity::prelude::*;
+use time::OffsetDateTime;
+
+use super::coalesce::Batch;
+use super::shard::failure;
+use super::{Connection, Tx, sql_with};
+use crate::domain::Result;
+use crate::domain::conversation::MAX_MEMBERS;
+use crate::domain::id::{ConversationId, Slot, UserId};
+use crate::domain::page::Page;
+
+/// Somebody who takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Member {
+    pub conversation_id: Uuid,
+    pub user_id: Uuid,
+    pub joined_at: OffsetDateTime,
+    /// The conversation's counter when they joined; unknown of those who joined long ago.
+    pub joined_change: Option<i64>,
+    /// Up to which message they have read, as the others are shown it.
+    pub read_seq: i32,
+    pub read_at: Option<OffsetDateTime>,
+}
+
+impl Member {
+    pub fn user(&self) -> UserId {
+        UserId::from_row(self.user_id)
+    }
+}
+
+/// Asks whether a user takes part in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Membership {
+    pub conversation: ConversationId,
+    pub user: UserId,
+}
+
+impl Batch for Membership {
+    type Key = Self;
+    type Row = Member;
+
+    fn slot(key: &Self) -> Slot {
+        key.conversation.slot()
+    }
+
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Member)>> {
+        let sql = "select m.* from unnest($1::uuid[], $2::uuid[]) as asked(conversation_id, user_id)
+            join members m using (conversation_id, user_id)";
+        let conversations: Vec<Uuid> = keys.iter().map(|key| key.conversation.uuid()).collect();
+        let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
+        let rows = all(connection, sql, [conversations.into(), users.into()]).await?;
+        let key = |row: &Member| Self {
+            conversation: ConversationId::from_row(row.conversation_id),
+            user: row.user(),
+        };
+        Ok(rows.into_iter().map(|row| (key(&row), row)).collect())
+    }
+}
+
+/// Asks for the first members of a conversation: one more than the largest page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FirstMembers(pub ConversationId);
+
+impl Batch for FirstMembers {
+    type Key = Self;
+    type Row = Vec<Member>;
+
+    fn slot(key: &Self) -> Slot {
+        key.0.slot()
+    }
+
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
+        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
+            select * from members where conversation_id = asked.id order by joined_at, user_id limit 101) m
+            order by m.conversation_id, m.joined_at, m.user_id";
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
+        let rows = all(connection, sql, [ids.into()]).await?;
+        Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
+    }
+}
+
+/// Asks how far each member of a conversation has read; those who have said so, who joined first before the
+/// others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Markers(pub ConversationId);
+
+impl Batch for Markers {
+    type Key = Self;
+    type Row = Vec<Member>;
+
+    fn slot(key: &Self) -> Slot {
+        key.0.slot()
+    }
+
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
+        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
+            select * from members where conversation_id = asked.id and read_at is not null
+            order by joined_at, user_id limit $2) m
+            order by m.conversation_id, m.joined_at, m.user_id";
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
+        let rows = all(connection, sql, [ids.into(), MAX_MEMBERS.into()]).await?;
+        Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
+    }
+}
+
+async fn all<const N: usize>(
+    connection: &Connection,
+    sql: &str,
+    values: [sea_orm::Value; N],
+) -> Result<Vec<Member>> {
+    Member::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+}
+
+/// Rows that lie together, with their conversation.
+fn by_conversation(rows: &[Member]) -> impl Iterator<Item = (ConversationId, Vec<Member>)> {
+    rows.chunk_by(|one, next| one.conversation_id == next.conversation_id)
+        .map(|members| (ConversationId::from_row(members[0].conversation_id), members.to_vec()))
+}
+
+/// A page of the members, in the order in which they joined.
+pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> Result<Vec<Member>> {
+    let (from, user) = match page.after {
+        Some(place) => (Some(place.time()?), Some(place.id)),
+        None => (None, None),
+    };
+    let sql = "select * from members where conversation_id = $1
+        and ($2::timestamptz is null or (joined_at, user_id) > ($2, $3))
+        order by joined_at, user_id limit $4";
+    let values = [id.uuid().into(), from.into(), user.into(), page.limit().into()];
+    Member::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+}
+
+/// Makes somebody a member; twice is once. False: they were.
+pub async fn join(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
+    let sql = "insert into members (conversation_id, user_id, joined_at, joined_change)
+        select id, $2, $3, change from conversations where id = $1
+        on conflict do nothing";
+    let values = [id.uuid().into(), user.uuid().into(), tx.clock().now().into()];
+    let joined = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(joined.rows_affected() == 1)
+}
+
+/// Ends a membership. False: there was none.
+pub async fn leave(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
+    let sql = "delete from members where conversation_id = $1 and user_id = $2";
+    let values = [id.uuid().into(), user.uuid().into()];
+    let left = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(left.rows_affected() == 1)
+}
+
+/// The members who joined first, at most `limit`.
+pub async fn oldest(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserId>> {
+    let sql = "select * from members where conversation_id = $1 order by joined_at, user_id limit $2";
+    let rows = all(tx.connection(), sql, [id.uuid().into(), limit.into()]).await?;
+    Ok(rows.iter().map(Member::user).collect())
+}
+
+/// The members who joined last, at most `limit`.
+pub async fn newest(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserId>> {
+    let sql = "select * from members where conversation_id = $1
+        order by joined_at desc, user_id desc limit $2";
+    let rows = all(tx.connection(), sql, [id.uuid().into(), limit.into()]).await?;
+    Ok(rows.iter().map(Member::user).collect())
+}
+
+/// The members who joined last, at most `limit`, and those of `also` who are members.
+pub async fn newest_and(
+    connection: &Connection,
+    id: ConversationId,
+    limit: i64,
+    also: &[UserId],
+) -> Result<Vec<Member>> {
+    let sql =
+        "(select * from members where conversation_id = $1 order by joined_at desc, user_id desc limit $2)
+        union select * from members where conversation_id = $1 and user_id = any($3)";
+    let also: Vec<Uuid> = also.iter().map(|user| user.uuid()).collect();
+    all(connection, sql, [id.uuid().into(), limit.into(), also.into()]).await
+}
+
+/// Says up to which message a member has read, as the others are shown it; never back. `change` is the
+/// conversation's counter with it. False: that was known, or they take no part.
+pub async fn mark_read(
+    tx: &Tx,
+    id: ConversationId,
+    user: UserId,
+    seq: i32,
+    at: OffsetDateTime,
+    change: i64,
+) -> Result<bool> {
+    let sql = "update members set read_seq = $3, read_at = $4, change = $5
+        where conversation_id = $1 and user_id = $2 and read_seq < $3";
+    let values = [id.uuid().into(), user.uuid().into(), seq.into(), at.into(), change.into()];
+    let done = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(done.rows_affected() == 1)
+}
