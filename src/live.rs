@@ -22,12 +22,12 @@ use tokio_util::task::TaskTracker;
 use crate::bus::Bus;
 use crate::cache::Feeds;
 use crate::domain::Result;
-use crate::domain::event::{conversation_subject, feed_subject, receiver_subject};
+use crate::domain::event::{comments_subject, conversation_subject, feed_subject, receiver_subject};
 use crate::domain::feed::FeedChange;
-use crate::domain::id::{ConversationId, UserId};
+use crate::domain::id::{ConversationId, PostId, UserId};
 pub use crate::domain::stream::Position;
 use crate::store::stream::Marker;
-use crate::store::{Store, log, message};
+use crate::store::{Store, comment, log, message};
 use pump::Pump;
 use ring::Ring;
 use source::Source;
@@ -48,6 +48,8 @@ pub enum Topic {
     Receiver(UserId),
     /// What comes into, and goes from, a user's feed.
     Feed(UserId),
+    /// The comments on a post.
+    Comments(PostId),
 }
 
 impl Topic {
@@ -57,6 +59,7 @@ impl Topic {
             Self::Conversation(id) => format!("event.{}", conversation_subject(id)),
             Self::Receiver(user) => format!("event.{}", receiver_subject(user)),
             Self::Feed(user) => feed_subject(user),
+            Self::Comments(post) => format!("event.{}", comments_subject(post)),
         }
     }
 }
@@ -69,6 +72,7 @@ pub enum Change {
     Read(Marker),
     Logged(Arc<log::Row>),
     Feed(FeedChange),
+    Comment(Arc<comment::Model>),
 }
 
 /// A change and the position that a reader has after it.

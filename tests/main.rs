@@ -21,6 +21,7 @@ mod names;
 mod outage;
 mod pgbouncer;
 mod post;
+mod post_stream;
 mod replica;
 mod schema;
 mod session;

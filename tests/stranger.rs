@@ -102,6 +102,7 @@ const MEMBER: &str = "mutation ($id: ID!, $user: ID!) {
     setConversationMember(id: $id, userId: $user, member: true) { conversation { id } } }";
 const FLAGS: &str =
     "mutation ($id: ID!) { setConversationFlags(id: $id, muted: true) { conversation { id } } }";
+const COMMENTED: &str = "subscription ($id: ID!) { postCommented(postId: $id) { cursor } }";
 const LISTEN: &str = "subscription ($id: ID!) { messageAdded(conversationId: $id) { cursor } }";
 
 /// Each root field, without a token.
@@ -191,6 +192,8 @@ fn anonymous(of: &Things) -> Vec<Row> {
         (LISTEN, id(conversation), stranger()),
         (LISTEN, id("nonsense"), stranger()),
         ("subscription { viewerEvents { cursor } }", json!({}), stranger()),
+        (COMMENTED, id(post), stranger()),
+        (COMMENTED, id("nonsense"), stranger()),
         ("subscription { newNotification { cursor } }", json!({}), stranger()),
         ("subscription { userFollowed { cursor } }", json!({}), stranger()),
         ("subscription { feedUpdated { cursor } }", json!({}), stranger()),

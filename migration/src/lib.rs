@@ -13,6 +13,7 @@ mod m20261120_000005_notification;
 mod m20261121_000006_backfill;
 mod m20261121_000007_user_lists;
 mod m20261121_000008_message_changes;
+mod m20261121_000009_comment_numbers;
 mod m20261121_000011_groups;
 
 pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManagerConnection};
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_backfill::Migration),
             Box::new(m20261121_000007_user_lists::Migration),
             Box::new(m20261121_000008_message_changes::Migration),
+            Box::new(m20261121_000009_comment_numbers::Migration),
             Box::new(m20261121_000011_groups::Migration),
         ]
     }

@@ -66,11 +66,10 @@ impl Domain {
                 text: new.text.clone(),
                 mention_ids: mentions.iter().map(|user| user.uuid()).collect(),
                 reply_count: 0,
+                n: None,
                 created_at: tx.clock().now(),
             };
-            if !comment::insert(&tx, row).await? {
-                return Err(Error::NotFound("post"));
-            }
+            let n = comment::insert(&tx, row).await?.ok_or(Error::NotFound("post"))?;
             tx.emit(&Event::CommentCreated {
                 comment: id,
                 post: new.post,
@@ -78,6 +77,7 @@ impl Domain {
                 author,
                 parent_author: answered.map(|parent| parent.author()),
                 mentions: mentions.clone(),
+                n: Some(n),
             })?;
             Ok(Created { id, replayed: false })
         })

@@ -48,6 +48,9 @@ pub enum Event {
         /// Whom the comment answers, where it is a reply.
         parent_author: Option<UserId>,
         mentions: Vec<UserId>,
+        /// Its number in the post; none in events from before there were numbers.
+        #[serde(default)]
+        n: Option<i64>,
     },
     UserFollowed {
         user: UserId,
@@ -95,15 +98,15 @@ pub struct Sent {
 }
 
 impl Event {
-    /// The NATS subject behind `<namespace>.event.`; listeners of one conversation or one user subscribe
-    /// to just theirs.
+    /// The NATS subject behind `<namespace>.event.`; listeners of one conversation, post or user
+    /// subscribe to just theirs.
     pub fn subject(&self) -> String {
         match self {
             Self::PostCreated { .. } => "post.created".to_owned(),
             Self::PostUpdated { .. } => "post.updated".to_owned(),
             Self::PostDeleted { .. } => "post.deleted".to_owned(),
             Self::PostLiked { .. } => "post.liked".to_owned(),
-            Self::CommentCreated { .. } => "comment.created".to_owned(),
+            Self::CommentCreated { post, .. } => comments_subject(*post),
             Self::UserFollowed { .. } => "user.followed".to_owned(),
             Self::MediaUploaded { .. } => "media.uploaded".to_owned(),
             Self::ConversationChanged { conversation, .. } => conversation_subject(*conversation),
@@ -111,6 +114,11 @@ impl Event {
             Self::ReceiverLogged { user, .. } => receiver_subject(*user),
         }
     }
+}
+
+/// Where the comments on one post are told.
+pub fn comments_subject(post: PostId) -> String {
+    format!("comment.created.{post}")
 }
 
 /// Where the changes of one conversation are told.

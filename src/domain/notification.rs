@@ -141,7 +141,7 @@ fn notices(event_id: EventId, event: &Event) -> Vec<Notice> {
         Event::PostUpdated { post, author, version, mentions_added, .. } => {
             from(author, *version).tell(mentions_added, Kind::Mention, *post)
         }
-        Event::CommentCreated { comment, post, post_author, author, parent_author, mentions } => {
+        Event::CommentCreated { comment, post, post_author, author, parent_author, mentions, .. } => {
             from(author, millis_of(comment.uuid()))
                 .tell(parent_author.as_slice(), Kind::Reply, *comment)
                 .tell(mentions, Kind::Mention, *comment)
@@ -269,6 +269,7 @@ mod tests {
             author: writer,
             parent_author,
             mentions,
+            n: None,
         };
         assert_eq!(told(&event(None, vec![])), [(author, Kind::Comment, post.uuid())]);
         assert_eq!(

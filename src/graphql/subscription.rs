@@ -6,6 +6,7 @@ mod follow;
 mod log;
 mod message;
 mod notification;
+mod post;
 mod viewer;
 
 use async_graphql::{Context, Interface, MergedSubscription, Result, SimpleObject};
@@ -20,6 +21,7 @@ use feed::{FeedEvent, FeedSubscription};
 use follow::{FollowEvent, FollowSubscription};
 use message::{MessageEvent, MessageSubscription, ReadEvent};
 use notification::{NotificationEvent, NotificationSubscription};
+use post::{PostEvent, PostSubscription};
 use viewer::{SessionEvent, ViewerSubscription};
 
 /// All subscriptions.
@@ -31,6 +33,7 @@ pub struct SubscriptionRoot(
     NotificationSubscription,
     FeedSubscription,
     FollowSubscription,
+    PostSubscription,
 );
 
 /// Something that happened.
@@ -47,6 +50,7 @@ pub enum Event {
     Feed(FeedEvent),
     Follow(FollowEvent),
     Session(SessionEvent),
+    Post(PostEvent),
     Gap(StreamGap),
 }
 

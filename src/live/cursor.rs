@@ -19,6 +19,7 @@ fn tag(topic: Topic) -> u8 {
         Topic::Conversation(_) => 1,
         Topic::Receiver(_) => 2,
         Topic::Feed(_) => 3,
+        Topic::Comments(_) => 4,
     }
 }
 
@@ -27,6 +28,7 @@ fn mark(topic: Topic) -> [u8; 8] {
     let id = match topic {
         Topic::Conversation(id) => id.uuid(),
         Topic::Receiver(user) | Topic::Feed(user) => user.uuid(),
+        Topic::Comments(post) => post.uuid(),
     };
     id.as_u64_pair().1.to_be_bytes()
 }

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_millis(500);
 struct Signal {
     /// The counter of a conversation.
     change: Option<i64>,
-    /// The counter of a log or feed.
+    /// The counter of a log, a feed or a post's comments.
     n: Option<i64>,
     #[serde(default)]
     generation: u64,

@@ -10,11 +10,10 @@ use crate::cache::Feeds;
 use crate::domain::Result;
 use crate::domain::feed::FeedChanges;
 use crate::domain::id::slot_of;
-use crate::store::Store;
-use crate::store::log;
 use crate::store::stream::{self, Counter, What};
+use crate::store::{Store, comment, log};
 
-/// Reads counters and rows: conversations and logs from their shards' primaries, feeds from Redis.
+/// Reads counters and rows: conversations, logs and comments from their shards' primaries, feeds from Redis.
 #[derive(Clone)]
 pub struct Source {
     store: Store,
@@ -34,6 +33,7 @@ impl Source {
             match *topic {
                 Topic::Conversation(id) => rows.push((*topic, id.uuid())),
                 Topic::Receiver(user) => rows.push((*topic, user.uuid())),
+                Topic::Comments(post) => rows.push((*topic, post.uuid())),
                 Topic::Feed(user) => feeds.push((*topic, user)),
             }
         }
@@ -49,13 +49,13 @@ impl Source {
     /// For each shard that was asked, the positions of its topics.
     async fn counters(&self, rows: Vec<(Topic, Uuid)>) -> Vec<Result<Vec<(Topic, Position)>>> {
         let ask = |connection, rows: Vec<(Topic, Uuid)>| async move {
-            let of_kind = |conversations: bool| {
-                let asked = rows
-                    .iter()
-                    .filter(move |(topic, _)| matches!(topic, Topic::Conversation(_)) == conversations);
-                asked.map(|(_, id)| *id).collect()
+            let ids = |is_asked: fn(Topic) -> bool| {
+                rows.iter().filter(|(topic, _)| is_asked(*topic)).map(|(_, id)| *id).collect()
             };
-            let found = stream::counters(&connection, of_kind(true), of_kind(false)).await?;
+            let conversations = ids(|topic| matches!(topic, Topic::Conversation(_)));
+            let users = ids(|topic| matches!(topic, Topic::Receiver(_)));
+            let posts = ids(|topic| matches!(topic, Topic::Comments(_)));
+            let found = stream::counters(&connection, conversations, users, posts).await?;
             let found: HashMap<Uuid, i64> = found.into_iter().map(|Counter { id, n }| (id, n)).collect();
             // What nobody has written to has no row, and stands at 0.
             let position =
@@ -70,6 +70,7 @@ impl Source {
         let id = match topic {
             Topic::Conversation(id) => id.uuid(),
             Topic::Receiver(user) => user.uuid(),
+            Topic::Comments(post) => post.uuid(),
             Topic::Feed(user) => return Ok(self.feeds.position(user).await?.unwrap_or_default()),
         };
         let mut found = self.counters(vec![(topic, id)]).await;
@@ -95,7 +96,9 @@ impl Source {
             return Ok(found);
         }
         Ok(match topic {
-            Topic::Conversation(_) => Found::Changes(Changes { changes: Vec::new(), reached: position }),
+            Topic::Conversation(_) | Topic::Comments(_) => {
+                Found::Changes(Changes { changes: Vec::new(), reached: position })
+            }
             Topic::Receiver(_) | Topic::Feed(_) => Found::Gap(position),
         })
     }
@@ -105,7 +108,9 @@ impl Source {
         let at = |n| Position { generation: after.generation, n };
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let changes: Vec<Delivery> = match topic {
-            Topic::Conversation(_) | Topic::Receiver(_) if after.generation != 0 => return Ok(None),
+            Topic::Conversation(_) | Topic::Receiver(_) | Topic::Comments(_) if after.generation != 0 => {
+                return Ok(None);
+            }
             Topic::Conversation(id) => {
                 let read = async |connection| stream::changes_after(&connection, id, after.n, most).await;
                 let rows = self.store.read(id.slot(), read).await?;
@@ -125,6 +130,14 @@ impl Source {
                 }
                 let change = |row| Change::Logged(Arc::new(row));
                 rows.into_iter().map(|row| Delivery { position: at(row.n), change: change(row) }).collect()
+            }
+            Topic::Comments(post) => {
+                let read = async |connection| stream::comments_after(&connection, post, after.n, most).await;
+                let rows = self.store.read(post.slot(), read).await?;
+                let numbered = |row: comment::Model| {
+                    Some(Delivery { position: at(row.n?), change: Change::Comment(Arc::new(row)) })
+                };
+                rows.into_iter().filter_map(numbered).collect()
             }
             Topic::Feed(user) => match self.feeds.changes(user, after, limit).await? {
                 FeedChanges::Gap(position) => return Ok(Some(Found::Gap(position))),

@@ -1,7 +1,7 @@
 //! Comments and replies; in their post's slot.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{IntoActiveModel, QueryOrder, QuerySelect};
+use sea_orm::{FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
@@ -10,7 +10,8 @@ use super::{Connection, Tx, sql_with};
 use crate::domain::Result;
 use crate::domain::id::{CommentId, PostId, Slot, UserId};
 
-/// A comment's row; a reply has the comment that it answers as parent.
+/// A comment's row; a reply has the comment that it answers as parent. `n` is its number in its post, by
+/// which the post's stream is read.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "comments")]
 pub struct Model {
@@ -22,6 +23,7 @@ pub struct Model {
     pub text: String,
     pub mention_ids: Vec<Uuid>,
     pub reply_count: i32,
+    pub n: Option<i64>,
     pub created_at: OffsetDateTime,
 }
 
@@ -70,22 +72,28 @@ impl Batch for ById {
     }
 }
 
-/// Inserts a comment and counts it: in its post, and in the comment that it answers. False if the post is
-/// gone, and then nothing is inserted.
-pub async fn insert(tx: &Tx, comment: Model) -> Result<bool> {
+#[derive(FromQueryResult)]
+struct Number {
+    n: i64,
+}
+
+/// Inserts a comment and counts it: in its post, and in the comment that it answers. The answer is its
+/// number; the post's row is held until the transaction ends, so that the numbers are given in the order of
+/// the commits and have no holes. `None` if the post is gone, and then nothing is inserted.
+pub async fn insert(tx: &Tx, comment: Model) -> Result<Option<i64>> {
     let (post, parent) = (comment.post_id, comment.parent_id);
     let connection = tx.connection();
-    let sql = "update posts set comment_count = comment_count + 1 where id = $1 and deleted_at is null";
-    let counted = connection.execute_raw(sql_with(sql, [post.into()])).await.map_err(failure)?;
-    if counted.rows_affected() == 0 {
-        return Ok(false);
-    }
+    let sql = "update posts set comment_count = comment_count + 1, comment_seq = comment_seq + 1
+        where id = $1 and deleted_at is null returning comment_seq as n";
+    let counted = Number::find_by_statement(sql_with(sql, [post.into()])).one(connection).await;
+    let Some(Number { n }) = counted.map_err(failure)? else { return Ok(None) };
+    let comment = Model { n: Some(n), ..comment };
     Entity::insert(comment.into_active_model()).exec_without_returning(connection).await.map_err(failure)?;
     if let Some(parent) = parent {
         let sql = "update comments set reply_count = reply_count + 1 where id = $1";
         connection.execute_raw(sql_with(sql, [parent.into()])).await.map_err(failure)?;
     }
-    Ok(true)
+    Ok(Some(n))
 }
 
 pub async fn find(tx: &Tx, id: CommentId) -> Result<Option<Model>> {

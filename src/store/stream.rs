@@ -7,27 +7,29 @@ use sea_orm::{FromQueryResult, QueryResult};
 use time::OffsetDateTime;
 
 use super::shard::failure;
-use super::{Connection, message, sql_with};
+use super::{Connection, comment, message, sql_with};
 use crate::domain::Result;
-use crate::domain::id::{ConversationId, UserId};
+use crate::domain::id::{ConversationId, PostId, UserId};
 
-/// The counter of one conversation or one receiver.
+/// The counter of one conversation, one receiver, or one post's comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub struct Counter {
     pub id: Uuid,
     pub n: i64,
 }
 
-/// The counters of these conversations and users' logs, all of one shard, with one statement. What was
-/// never written to is absent.
+/// The counters of these conversations, users' logs and posts' comments, all of one shard, with one
+/// statement. What was never written to is absent.
 pub async fn counters(
     connection: &Connection,
     conversations: Vec<Uuid>,
     users: Vec<Uuid>,
+    posts: Vec<Uuid>,
 ) -> Result<Vec<Counter>> {
     let sql = "select id, change as n from conversations where id = any($1)
-        union all select user_id, n from receivers where user_id = any($2)";
-    Counter::find_by_statement(sql_with(sql, [conversations.into(), users.into()]))
+        union all select user_id, n from receivers where user_id = any($2)
+        union all select id, comment_seq from posts where id = any($3)";
+    Counter::find_by_statement(sql_with(sql, [conversations.into(), users.into(), posts.into()]))
         .all(connection)
         .await
         .map_err(failure)
@@ -97,4 +99,19 @@ pub async fn changes_after(
         order by changed.change";
     let values = [id.uuid().into(), after.into(), limit.into()];
     Changed::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+}
+
+/// The comments on a post that were written after its counter stood at `after`, replies among them.
+pub async fn comments_after(
+    connection: &Connection,
+    post: PostId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<comment::Model>> {
+    let sql = "select * from comments where post_id = $1 and n > $2 order by n limit $3";
+    comment::Entity::find()
+        .from_raw_sql(sql_with(sql, [post.uuid().into(), after.into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)
 }
