@@ -284,24 +284,22 @@ async fn lists_and_logs_are_the_same_in_whatever_order_the_events_come() {
     let mut sent = Vec::new();
     // (change, who left with it)
     let mut left = vec![(1, Vec::new())];
-    let mut change = 1;
-    for number in 0..60 {
+    for (number, change) in (0..60).zip(2..) {
         match number {
             20 | 40 => {
                 ada.set_member(&group, cyd, number == 40).await;
-                left.push((change + 1, if number == 20 { vec![cyd.user_id()] } else { Vec::new() }));
+                left.push((change, if number == 20 { vec![cyd.user_id()] } else { Vec::new() }));
             }
             30 => {
                 ada.set_member(&group, dan, true).await;
-                left.push((change + 1, Vec::new()));
+                left.push((change, Vec::new()));
             }
             _ => {
                 let writer = if random.random_bool(0.5) { ada } else { bob };
                 sent.push(writer.write(json!({ "conversationId": group }), &number.to_string()).await.1);
-                left.push((change + 1, Vec::new()));
+                left.push((change, Vec::new()));
             }
         }
-        change += 1;
         // Some are delivered while the group goes on; the most recent first.
         if number % 7 == 0 {
             for (change, left) in left.iter().rev().take(3) {

@@ -15,6 +15,9 @@ use crate::store::member::{FirstMembers, Member};
 use crate::store::message::LastMessage;
 use crate::store::{Away, conversation, inbox, message, user};
 
+/// Users by id.
+pub type People = HashMap<UserId, Arc<user::Model>>;
+
 /// What of each conversation is wanted together with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
@@ -34,7 +37,7 @@ pub struct Listed {
     /// None inside of it: nobody has written.
     pub last_message: Option<Option<Arc<message::Model>>>,
     /// The members and senders on the page whom the viewer may see.
-    pub people: Arc<HashMap<UserId, Arc<user::Model>>>,
+    pub people: Arc<People>,
 }
 
 /// A page of a list of conversations.
@@ -57,7 +60,7 @@ struct Rows {
     messages: HashMap<LastMessage, Arc<message::Model>>,
     no_messages: Away<LastMessage>,
     posts: HashMap<PostId, VisiblePost>,
-    people: Arc<HashMap<UserId, Arc<user::Model>>>,
+    people: Arc<People>,
     away: Option<Error>,
 }
 

@@ -46,16 +46,12 @@ impl NewConversation {
     /// One other and no title is the direct conversation of the two; all else is a group. Its slot hangs on
     /// who asks and on the key, so that the same request finds what it has made.
     fn room(&self, starter: UserId, key: &IdempotencyKey) -> (Option<Room>, Slot) {
-        match (self.members.as_slice(), &self.title) {
-            ([other], None) => {
-                let room = Room::direct(starter, *other);
-                (Some(room), room.slot())
-            }
-            _ => {
-                let asked = [starter.uuid().as_bytes(), key.as_str().as_bytes()].concat();
-                (None, Slot::of_bytes(&asked))
-            }
+        if let ([other], None) = (self.members.as_slice(), &self.title) {
+            let room = Room::direct(starter, *other);
+            return (Some(room), room.slot());
         }
+        let asked = [starter.uuid().as_bytes(), key.as_str().as_bytes()].concat();
+        (None, Slot::of_bytes(&asked))
     }
 }
 

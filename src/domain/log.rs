@@ -1,6 +1,6 @@
 //! What a user's log tells, with the rows behind it as they are now, and as far as the user may see them.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -10,7 +10,7 @@ use super::id::{ConversationId, MessageId, NotificationId, UserId};
 use super::stream::LogTopic;
 use super::{Domain, Error, Result};
 use crate::store::stream::Marker;
-use crate::store::{Loaded, log, member, message, notification, user};
+use crate::store::{Away, Loaded, log, member, message, notification, user};
 
 /// A row of a log with what it tells of.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Domain {
             if let Some(error) = unread.get(&message.conversation()) {
                 away.insert(*id, error.clone());
             }
-            readable.contains_key(&message.conversation())
+            readable.contains(&message.conversation())
         });
         (messages, away)
     }
@@ -110,7 +110,7 @@ impl Domain {
         &self,
         viewer: Option<&Viewer>,
         ids: &[ConversationId],
-    ) -> Loaded<ConversationId, ()> {
+    ) -> (HashSet<ConversationId>, Away<ConversationId>) {
         let user = viewer.map(|viewer| viewer.user);
         let memberships =
             ids.iter().filter_map(|id| Some(member::Membership { conversation: *id, user: user? }));
@@ -120,7 +120,7 @@ impl Domain {
         let posts: Vec<_> = conversations.values().filter_map(|row| row.post()).collect();
         let (posts, no_posts) = self.visible_posts(viewer, &posts).await;
         away.extend(no_memberships.into_iter().map(|(key, error)| (key.conversation, error)));
-        let mut readable = HashMap::new();
+        let mut readable = HashSet::new();
         for (id, row) in conversations {
             let may_read = match row.post() {
                 Some(post) => {
@@ -134,7 +134,7 @@ impl Domain {
                 }),
             };
             if may_read {
-                readable.insert(id, ());
+                readable.insert(id);
             }
         }
         (readable, away)

@@ -1,6 +1,5 @@
 //! Messages, and how they are sent.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, Object, OneofObject, Result, SimpleObject};
@@ -15,6 +14,7 @@ use super::post::{self, Post};
 use super::scalar::DateTime;
 use super::user::{self, User};
 use crate::domain::Error;
+use crate::domain::conversation_list::People;
 use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
 use crate::domain::message::{MAX_MEDIA, NewMessage, Target};
 use crate::domain::text::IdempotencyKey;
@@ -35,7 +35,8 @@ impl From<Arc<message::Model>> for Message {
 
 impl Message {
     /// With its sender, if that is one of these.
-    pub fn sent_by(self, people: &HashMap<UserId, Arc<accounts::Model>>) -> Self {
+    #[must_use]
+    pub fn sent_by(self, people: &People) -> Self {
         Self { sender: people.get(&self.row.sender()).cloned(), ..self }
     }
 }

@@ -1,6 +1,5 @@
 //! Users as others see them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
@@ -14,6 +13,7 @@ use super::page::Connection;
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime, Url};
 use crate::domain::Error;
+use crate::domain::conversation_list::People;
 use crate::domain::id::UserId;
 use crate::domain::page::{List, Place, Slice};
 use crate::store::user;
@@ -45,7 +45,7 @@ pub async fn connection(
     list: List,
     users: Slice<(Place, UserId)>,
 ) -> Result<Connection<User>, Error> {
-    connection_with(ctx, list, users, &HashMap::new()).await
+    connection_with(ctx, list, users, &People::new()).await
 }
 
 /// The same where some of the rows are at hand.
@@ -53,7 +53,7 @@ pub async fn connection_with(
     ctx: &Context<'_>,
     list: List,
     users: Slice<(Place, UserId)>,
-    known: &HashMap<UserId, Arc<user::Model>>,
+    known: &People,
 ) -> Result<Connection<User>, Error> {
     let ids = || users.items.iter().map(|(_, id)| *id);
     let mut rows = load_listed(ctx, ids().filter(|id| !known.contains_key(id))).await?;

@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt};
 use super::{Event, event, feed, log};
 use crate::domain::account::Viewer;
 use crate::domain::feed::FeedChange;
+use crate::domain::id::UserId;
 use crate::domain::log::Logged;
 use crate::domain::stream::LogTopic;
 use crate::domain::{Domain, Error};
@@ -93,7 +94,7 @@ impl ViewerSubscription {
         };
         let mut parts = vec![log_part(ctx.domain().clone(), viewer.clone(), log, &topics, after)];
         if topics.contains(&EventTopic::Feed) {
-            parts.push(feed_part(ctx.domain().clone(), ctx.hub().clone(), viewer.clone(), after));
+            parts.push(feed_part(ctx.domain().clone(), ctx.hub().clone(), user, after));
         }
         if topics.contains(&EventTopic::Session) {
             parts.push(session_part(ctx.domain().clone(), viewer));
@@ -135,13 +136,13 @@ fn log_part(
 
 /// A feed that can't be read, because Redis is away, keeps nothing else of the stream waiting. Whoever had to
 /// wait for it may have missed something, and is told so.
-fn feed_part(domain: Domain, hub: Hub, viewer: Viewer, after: Option<Places>) -> Parts {
+fn feed_part(domain: Domain, hub: Hub, user: UserId, after: Option<Places>) -> Parts {
     let begin = async move {
         let mut gap = None;
         let handle = loop {
             // What is not kept can't change: the feed is built for whoever listens to it.
-            let built = domain.build_feed(viewer.user).await;
-            match built.and(hub.attach(Topic::Feed(viewer.user)).await) {
+            let built = domain.build_feed(user).await;
+            match built.and(hub.attach(Topic::Feed(user)).await) {
                 Ok(handle) => break handle,
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
