@@ -123,13 +123,16 @@ impl World {
 
     /// The same with some settings replaced, as in `--access-token-seconds=1`.
     pub fn config_with(&self, changes: &[&str]) -> Config {
+        let arguments = std::iter::once("test".to_owned()).chain(self.settings_with(changes));
+        Parsed::try_parse_from(arguments).expect("good settings").config
+    }
+
+    /// The same settings as a command takes them.
+    pub fn settings_with(&self, changes: &[&str]) -> Vec<String> {
         let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
         let replaced: Vec<String> = changes.iter().map(|change| name(change)).collect();
         let kept = self.settings.iter().filter(|setting| !replaced.contains(&name(setting)));
-        let arguments = std::iter::once("test".to_owned())
-            .chain(kept.cloned())
-            .chain(changes.iter().map(|change| (*change).to_owned()));
-        Parsed::try_parse_from(arguments).expect("good settings").config
+        kept.cloned().chain(changes.iter().map(|change| (*change).to_owned())).collect()
     }
 
     /// Starts one more process of the system, in this one: it shares nothing with the others but the

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::client::{Client, code};
+use crate::harness::client::{Client, PROTOCOL, code};
 use crate::harness::{World, eventually, stack};
 use sea_orm::ConnectionTrait as _;
 
@@ -209,7 +209,6 @@ async fn a_known_document_is_checked_with_each_requests_variables() {
     world.close().await;
 }
 
-const PROTOCOL: &str = "graphql-transport-ws";
 const LISTEN: &str = "subscription { newNotification { cursor } }";
 
 fn subscribe(id: &str, query: &str) -> Value {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::World;
 use crate::harness::client::{Client, Person, Socket, text};
 
-const MESSAGES: &str =
+pub const MESSAGES: &str =
     "subscription ($id: ID!, $after: Cursor) { messageAdded(conversationId: $id, after: $after) {
     __typename cursor replayed ... on MessageEvent { change message { seq text sender { username } } } } }";
 const NOTIFICATIONS: &str = "subscription ($after: Cursor) { newNotification(after: $after) {
@@ -30,13 +30,13 @@ async fn system(world: &World, names: &[&str]) -> (Vec<Person>, std::net::Socket
     (people, second)
 }
 
-async fn listen(who: &Person, conversation: &str, after: Option<&str>) -> Socket {
+pub async fn listen(who: &Person, conversation: &str, after: Option<&str>) -> Socket {
     let mut socket = who.client.socket().await;
     socket.subscribe(MESSAGES, json!({ "id": conversation, "after": after })).await;
     socket
 }
 
-async fn next(socket: &mut Socket) -> Value {
+pub async fn next(socket: &mut Socket) -> Value {
     socket.event().await["messageAdded"].take()
 }
 

@@ -12,7 +12,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 use crate::harness::binary::Running;
-use crate::harness::client::{Client, PASSWORD, text};
+use crate::harness::client::{Client, PASSWORD};
 use crate::harness::{SHARDS, World, eventually, stack};
 use crate::sign_up::{
     SIGN_UP, account, assert_names_are_whole, available, dropped_after, everywhere, finish, pending_claims,
@@ -156,9 +156,8 @@ async fn five_processes_killed_among_sign_ups_leave_every_name_whole() {
     let survivor = Client::new(address);
     let mut names: Vec<String> = Vec::new();
     for (round, standstill) in STANDSTILLS.into_iter().enumerate() {
-        let mut process = Running::start("serve", world.settings());
-        let address = text(&process.logged("serving").await["address"]);
-        let client = Client::new(address.parse().expect("an address"));
+        let (mut process, address) = Running::serve(world.settings()).await;
+        let client = Client::new(address);
         // On half of the shards: some sign-ups come to their end.
         let mut locks = Vec::new();
         for index in 0..SHARDS / 2 {

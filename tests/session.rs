@@ -21,12 +21,12 @@ const WHO: &str = "{ viewer { user { id } } }";
 /// Within which every process refuses a session that has ended.
 const BOUND: std::time::Duration = std::time::Duration::from_secs(1);
 
-async fn refresh(client: &Client, token: &str) -> Value {
+pub async fn refresh(client: &Client, token: &str) -> Value {
     client.ask(REFRESH, json!({ "token": token })).await
 }
 
 /// Signs in once more.
-async fn sign_in(person: &Person, device: &str) -> Person {
+pub async fn sign_in(person: &Person, device: &str) -> Person {
     let input = json!({ "login": person.username, "password": PASSWORD, "device": device });
     let data = Client::new(person.client.address).data(SIGN_IN, json!({ "input": input })).await;
     let client = Client { token: Some(text(&data["signIn"]["accessToken"])), ..person.client.clone() };

@@ -9,9 +9,9 @@ use reqwest::{Method, Response};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::harness::client::{Client, Person, code, text};
+use crate::harness::client::{Client, PROTOCOL, Person, code, text};
 use crate::harness::events::{EventStream, TOKEN};
 use crate::harness::{World, eventually, stack};
 
@@ -20,9 +20,9 @@ const MESSAGES: &str =
     "subscription ($id: ID!, $after: Cursor) { messageAdded(conversationId: $id, after: $after) {
     cursor replayed ... on MessageEvent { message { text } } } }";
 const LISTEN: &str = "subscription { newNotification { cursor } }";
-const RENAME: &str = r#"mutation { updateProfile(input: { fullName: "Writer" }) { user { fullName } } }"#;
+pub const RENAME: &str = r#"mutation { updateProfile(input: { fullName: "Writer" }) { user { fullName } } }"#;
 
-fn complete() -> (String, Value) {
+pub fn complete() -> (String, Value) {
     ("complete".to_owned(), Value::Null)
 }
 
@@ -409,7 +409,7 @@ async fn streams_and_their_operations_are_few() {
     let answer = ada.try_stream(WHO, json!({})).await;
     assert_eq!(answer.headers()["retry-after"], "1");
     assert_refused(answer, 503, "RATE_LIMITED").await;
-    assert_eq!(ada.knock("graphql-transport-ws").await.map(|_| ()), Err(503));
+    assert_eq!(ada.knock(PROTOCOL).await.map(|_| ()), Err(503));
     drop(stream);
     eventually("the place is free", async || {
         (ada.try_stream(WHO, json!({})).await.status() == 200).then_some(())
@@ -429,9 +429,7 @@ async fn streams_and_their_operations_are_few() {
 
 /// Opens a reserved stream and reads none of it.
 async fn never_read(client: &Client, token: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(4096).expect("a small buffer");
-    let mut connection = socket.connect(client.address).await.expect("a connection");
+    let mut connection = client.narrow_connection().await;
     let head =
         format!("GET /graphql/stream?token={token} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n");
     connection.write_all(head.as_bytes()).await.expect("sent");

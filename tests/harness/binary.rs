@@ -1,5 +1,6 @@
 //! The real binary, as an operator starts it: an empty environment, and no `.env` file near it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use super::client::text;
 use super::eventually;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fowergram");
@@ -84,15 +86,22 @@ impl Running {
         self.child.id().expect("it runs")
     }
 
+    /// A process that serves, and its address.
+    pub async fn serve(settings: &[String]) -> (Self, SocketAddr) {
+        let running = Self::start("serve", settings);
+        let address = text(&running.logged("serving").await["address"]);
+        (running, address.parse().expect("an address"))
+    }
+
     /// Waits for the log line with this message.
     pub async fn logged(&self, message: &str) -> Value {
-        let file = self.folder.path().join("log");
-        eventually(message, async || {
-            let log = std::fs::read_to_string(&file).expect("a log");
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            lines.into_iter().find(|line| line["message"] == message)
-        })
-        .await
+        eventually(message, async || self.log().into_iter().find(|line| line["message"] == message)).await
+    }
+
+    /// The lines that it has logged.
+    pub fn log(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).expect("a log");
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// As a supervisor does.

@@ -6,13 +6,16 @@ use std::time::Duration;
 use fowergram::domain::id::UserId;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Nothing that a test waits for takes so long, unless it fails.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What sockets speak.
+pub const PROTOCOL: &str = "graphql-transport-ws";
 
 /// Everybody's password in tests.
 pub const PASSWORD: &str = "olive harbour lantern 42";
@@ -159,10 +162,15 @@ impl Client {
 
     /// Opens a socket with a subprotocol and says nothing; the status of a refusal.
     pub async fn knock(&self, protocol: &str) -> Result<Socket, u16> {
+        let connection = TcpStream::connect(self.address).await.expect("a connection");
+        self.knock_on(connection, protocol).await
+    }
+
+    async fn knock_on(&self, connection: TcpStream, protocol: &str) -> Result<Socket, u16> {
         let mut request =
             format!("ws://{}/graphql/ws", self.address).into_client_request().expect("an address");
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
-        match tokio_tungstenite::connect_async(request).await {
+        match tokio_tungstenite::client_async(request, connection).await {
             Ok((stream, _)) => Ok(Socket { stream, next: 0 }),
             Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
             Err(error) => panic!("no answer: {error}"),
@@ -171,20 +179,45 @@ impl Client {
 
     /// Opens a socket and is let in.
     pub async fn socket(&self) -> Socket {
-        let mut socket = self.knock("graphql-transport-ws").await.expect("a socket");
+        self.try_socket().await.expect("it is let in")
+    }
+
+    /// Opens a socket and says who it is; how it was closed where it is not let in.
+    pub async fn try_socket(&self) -> Result<Socket, Closed> {
+        let socket = self.knock(PROTOCOL).await.expect("a socket");
+        self.enter(socket).await
+    }
+
+    /// A socket through which little fits that is not read.
+    pub async fn narrow_socket(&self) -> Socket {
+        let connection = self.narrow_connection().await;
+        let socket = self.knock_on(connection, PROTOCOL).await.expect("a socket");
+        self.enter(socket).await.expect("it is let in")
+    }
+
+    pub async fn narrow_connection(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        socket.connect(self.address).await.expect("a connection")
+    }
+
+    async fn enter(&self, mut socket: Socket) -> Result<Socket, Closed> {
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
         socket
             .send(json!({ "type": "connection_init", "payload": { "authorization": authorization } }))
             .await;
-        let answer = socket.receive().await.expect("an answer");
+        let answer = socket.message().await?;
         assert_eq!(answer["type"], "connection_ack", "{answer}");
-        socket
+        Ok(socket)
     }
 }
 
+/// The code and the reason with which a socket was closed; 1006 where it was closed without.
+pub type Closed = (u16, String);
+
 /// An open socket that was let in.
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<TcpStream>,
     next: u32,
 }
 
@@ -208,6 +241,20 @@ impl Socket {
 
     /// The next message that is not a ping; the code with which the socket was closed instead.
     pub async fn receive(&mut self) -> Result<Value, u16> {
+        self.message().await.map_err(|(code, _)| code)
+    }
+
+    /// How the socket is closed, whatever it tells before.
+    pub async fn closed(&mut self) -> Closed {
+        loop {
+            if let Err(closed) = self.message().await {
+                return closed;
+            }
+        }
+    }
+
+    /// The next message that is not a ping; how the socket was closed instead.
+    pub async fn message(&mut self) -> Result<Value, Closed> {
         // Of the whole wait, which pings do not prolong.
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -222,9 +269,12 @@ impl Socket {
                         return Ok(message);
                     }
                 }
-                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err((frame.code.into(), frame.reason.to_string()));
+                }
+                Some(Ok(Message::Close(None))) => return Err((1005, String::new())),
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(1006),
+                Some(Err(_)) | None => return Err((1006, String::new())),
             }
         }
     }
@@ -240,6 +290,11 @@ impl Socket {
     /// Cuts the connection without a word.
     pub fn cut(self) {
         drop(self.stream);
+    }
+
+    /// The connection, on which nothing answers the server's pings.
+    pub fn into_silence(self) -> TcpStream {
+        self.stream.into_inner()
     }
 }
 
