@@ -9,13 +9,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -31,6 +35,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 const MAX_BUFFER: usize = 64 * 1024;
 /// Connections beside sockets and running requests: those that are idle.
 const IDLE_CONNECTIONS: usize = 4096;
+/// How long open connections are listened to after the end of the listener. A request that was sent before
+/// its client could know of the end is answered, and the answer says that the connection is closed.
+const LINGER: Duration = Duration::from_millis(500);
 /// After an accept that failed, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,66 +51,107 @@ impl Cut {
     }
 }
 
-/// Serves until the app stops; then finishes running requests and closes sockets, within the grace
-/// period of the configuration.
+/// Serves until the app stops. Then accepts nothing more, finishes what runs and closes sockets, within the
+/// grace period of the configuration.
 pub async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     let (router, http) = build(app.clone());
     let stopping = app.stopping().clone();
     let upkeep = stopping.clone();
     app.tasks().spawn(async move { upkeep.run_until_cancelled_owned(telemetry::metrics().upkeep()).await });
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let connections = TaskTracker::new();
-    let accepting = accept(&listener, &router, &http, &connections);
-    stopping.run_until_cancelled(accepting).await;
-    drop(listener);
-    connections.close();
+    let acceptor = Acceptor::new(router, &http);
+    stopping.run_until_cancelled(acceptor.accept(&listener)).await;
+    acceptor.accept_the_last(listener);
     http.socket_tasks.close();
     let grace = Duration::from_millis(app.config().http.shutdown_grace_ms);
-    let ended = async { tokio::join!(connections.wait(), http.socket_tasks.wait()) };
-    if tokio::time::timeout(grace, ended).await.is_err() {
-        let left = connections.len() + http.socket_tasks.len();
+    let ended = async { tokio::join!(acceptor.connections.wait(), http.socket_tasks.wait()) };
+    if timeout(grace, ended).await.is_err() {
+        let left = acceptor.connections.len() + http.socket_tasks.len();
         tracing::warn!(left, "the grace period is over; connections are cut");
     }
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, router: &Router, http: &Http, connections: &TaskTracker) {
-    let config = &http.app.config().http;
-    let most =
-        config.max_sockets.saturating_add(config.max_concurrent_requests).saturating_add(IDLE_CONNECTIONS);
-    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+/// Takes connections in.
+struct Acceptor {
+    router: Router,
+    connections: TaskTracker,
+    places: Arc<Semaphore>,
+    closing: Closing,
+}
+
+/// How connections end: those that are open are told so with their next answer.
+#[derive(Clone)]
+struct Closing {
+    /// Nothing is accepted any more, so that who is told so finds nobody here when it connects again.
+    began: CancellationToken,
+    linger: Duration,
+}
+
+impl Acceptor {
+    fn new(router: Router, http: &Http) -> Self {
+        let config = &http.app.config().http;
+        let most = config
+            .max_sockets
+            .saturating_add(config.max_concurrent_requests)
+            .saturating_add(IDLE_CONNECTIONS)
+            .min(Semaphore::MAX_PERMITS);
+        let linger = LINGER.min(Duration::from_millis(config.shutdown_grace_ms / 2));
+        Self {
+            router,
+            connections: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(most)),
+            closing: Closing { began: CancellationToken::new(), linger },
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => self.take(accepted),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
+        }
+    }
+
+    /// Takes those in that the system has accepted already, who would see their connection reset.
+    fn accept_the_last(&self, listener: TcpListener) {
+        while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+            self.take(accepted);
+        }
+        drop(listener);
+        self.connections.close();
+        self.closing.began.cancel();
+    }
+
+    fn take(&self, (stream, peer): (TcpStream, SocketAddr)) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return telemetry::metrics().overload();
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            telemetry::metrics().overload();
-            continue;
-        };
-        let connection = serve_connection(stream, peer, router.clone(), http.app.stopping().clone());
-        connections.spawn(async move {
+        let connection = serve_connection(stream, peer, self.router.clone(), self.closing.clone());
+        self.connections.spawn(async move {
             connection.await;
             drop(place);
         });
     }
 }
 
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, stopping: CancellationToken) {
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, closing: Closing) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
     let cut = Cut::default();
     let given = cut.clone();
+    let Closing { began, linger } = closing;
+    let ending = began.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(given.clone());
-        respond(router.clone(), request.map(Body::new))
+        respond(router.clone(), request.map(Body::new), ending.clone())
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -112,10 +160,14 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, s
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let idled = async {
+        began.cancelled().await;
+        sleep(linger).await;
+    };
     let serving = async {
         tokio::select! {
             ended = connection.as_mut() => ended,
-            () = stopping.cancelled() => {
+            () = idled => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -128,6 +180,14 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, s
     }
 }
 
-async fn respond(router: Router, request: Request) -> Result<Response, Infallible> {
-    router.oneshot(request).await
+async fn respond(
+    router: Router,
+    request: Request,
+    ending: CancellationToken,
+) -> Result<Response, Infallible> {
+    let mut response = router.oneshot(request).await?;
+    if ending.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
