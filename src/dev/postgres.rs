@@ -228,6 +228,11 @@ impl Postgres {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
+    /// Where it logs.
+    pub fn log(&self) -> &Path {
+        self.child.log()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

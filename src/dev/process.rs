@@ -96,6 +96,11 @@ impl Child {
         &self.program.name
     }
 
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
+        &self.program.log
+    }
+
     /// The process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.current().map(|running| running.pid)

@@ -12,7 +12,7 @@ use super::nullable::{Nullable, nullable};
 use super::scalar::Cursor;
 use super::session::Session;
 use super::user::User;
-use crate::domain::account;
+use crate::domain::{Error, account};
 use crate::store::user;
 
 /// What an account may do beyond its own.
@@ -45,31 +45,49 @@ impl From<account::AccountState> for AccountState {
 }
 
 pub struct Viewer {
-    pub row: Arc<user::Model>,
-    pub viewer: account::Viewer,
+    /// Where it was read already. Who asks for lists only needs none.
+    known: Option<Arc<user::Model>>,
+    viewer: account::Viewer,
+}
+
+impl Viewer {
+    pub const fn new(viewer: account::Viewer) -> Self {
+        Self { known: None, viewer }
+    }
+
+    pub const fn with(viewer: account::Viewer, row: Arc<user::Model>) -> Self {
+        Self { known: Some(row), viewer }
+    }
+
+    async fn account(&self, ctx: &Context<'_>) -> Result<Arc<user::Model>, Error> {
+        match &self.known {
+            Some(row) => Ok(row.clone()),
+            None => ctx.loader().load_one(self.viewer.user).await?.ok_or(Error::Unauthenticated),
+        }
+    }
 }
 
 /// The signed-in account.
 #[Object]
 impl Viewer {
-    async fn user(&self) -> User {
-        User { row: self.row.clone() }
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(self.account(ctx).await?.into())
     }
 
-    async fn email(&self) -> &str {
-        &self.row.email
+    async fn email(&self, ctx: &Context<'_>) -> Result<String> {
+        Ok(self.account(ctx).await?.email.clone())
     }
 
-    async fn email_verified(&self) -> bool {
-        self.row.email_verified
+    async fn email_verified(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(self.account(ctx).await?.email_verified)
     }
 
-    async fn role(&self) -> Role {
-        account::Role::of(self.row.role).into()
+    async fn role(&self, ctx: &Context<'_>) -> Result<Role> {
+        Ok(account::Role::of(self.account(ctx).await?.role).into())
     }
 
-    async fn state(&self) -> AccountState {
-        account::AccountState::of(self.row.state).into()
+    async fn state(&self, ctx: &Context<'_>) -> Result<AccountState> {
+        Ok(account::AccountState::of(self.account(ctx).await?.state).into())
     }
 
     /// the newest post first
