@@ -7,26 +7,25 @@
 
 use std::collections::HashMap;
 
-use time::OffsetDateTime;
-
 use super::conversation::ConversationKind;
 use super::event::Event;
 use super::id::{ConversationId, UserId};
 use super::message::MAX_INBOXES;
 use super::stream::LogTopic;
 use super::{Domain, Result};
+use crate::store::conversation::{self, Standing};
 use crate::store::inbox::{self, Known, Update};
 use crate::store::log::{self, Entry};
 use crate::store::member::{self, Member};
 use crate::store::stream::{self, Changed, What};
-use crate::store::{Tx, conversation, message};
+use crate::store::{Tx, message};
 
 /// How many changes of a conversation are taken over at once.
 const MAX_CHANGES: i64 = 500;
 
 /// What a conversation has to say to its members.
 struct News {
-    conversation: conversation::Model,
+    standing: Standing,
     /// All changes behind `after`, or as many as are taken at once.
     changes: Vec<Changed>,
     after: i64,
@@ -50,7 +49,7 @@ impl Domain {
             let take_over = |tx, users: Vec<UserId>| async move { take_over(&tx, news, &users, known).await };
             let taken = self.store.scatter_tx(users, |user| user.slot(), take_over).await;
             let gone = left.iter().filter(|user| !news.members.contains_key(user)).copied();
-            self.take_out(id, &gone.collect::<Vec<_>>(), news.conversation.change).await?;
+            self.take_out(id, &gone.collect::<Vec<_>>(), news.change()).await?;
             let taken: Vec<Taken> = taken.into_iter().collect::<Result<_>>()?;
             let behind = taken.iter().filter_map(|taken| taken.behind).min();
             told.extend(taken.into_iter().flat_map(|taken| taken.told));
@@ -67,7 +66,7 @@ impl Domain {
         self.store
             .read(id.slot(), async |connection| {
                 // In this order: what is then read of the changes and members is as new as the counter.
-                let Some(conversation) = conversation::find(&connection, id).await? else { return Ok(None) };
+                let Some(standing) = conversation::standing(&connection, id).await? else { return Ok(None) };
                 let changes = stream::changes_after(&connection, id, after, MAX_CHANGES).await?;
                 let senders = changes.iter().filter_map(|changed| match &changed.what {
                     What::Message(message) => Some(message.sender()),
@@ -77,7 +76,7 @@ impl Domain {
                 let also: Vec<UserId> = senders.chain(left.iter().copied()).collect();
                 let members = member::newest_and(&connection, id, MAX_INBOXES, &also).await?;
                 let members = members.into_iter().map(|member| (member.user(), member)).collect();
-                Ok(Some(News { conversation, changes, after, members }))
+                Ok(Some(News { standing, changes, after, members }))
             })
             .await
     }
@@ -107,7 +106,7 @@ struct Taken {
 /// Takes over the news for these members, all of one shard. `told` is what this run has told before.
 async fn take_over(tx: &Tx, news: &News, users: &[UserId], told: &HashMap<UserId, Told>) -> Result<Taken> {
     log::lock(tx, users).await?;
-    let known = inbox::known(tx, news.conversation.id(), users).await?;
+    let known = inbox::known(tx, news.id(), users).await?;
     let known: HashMap<UserId, Known> =
         known.into_iter().map(|known| (UserId::from_row(known.user_id), known)).collect();
     let mut taken = Taken { told: Vec::new(), behind: None };
@@ -115,7 +114,7 @@ async fn take_over(tx: &Tx, news: &News, users: &[UserId], told: &HashMap<UserId
     for user in users {
         let (Some(member), known) = (news.members.get(user), known.get(user)) else { continue };
         // They have left since, and perhaps come back: the event of that tells them.
-        if known.is_some_and(|known| known.change > news.conversation.change) {
+        if known.is_some_and(|known| known.change > news.change()) {
             continue;
         }
         let logged = news.logged(member, known);
@@ -130,7 +129,7 @@ async fn take_over(tx: &Tx, news: &News, users: &[UserId], told: &HashMap<UserId
         taken.told.push((*user, Told { since, now: update.logged_change }));
         updates.push(update);
     }
-    inbox::bring(tx, news.conversation.id(), &updates).await?;
+    inbox::bring(tx, news.id(), &updates).await?;
     for (user, n) in log::append(tx, &entries).await? {
         tx.emit(&Event::ReceiverLogged { user, n })?;
     }
@@ -138,6 +137,14 @@ async fn take_over(tx: &Tx, news: &News, users: &[UserId], told: &HashMap<UserId
 }
 
 impl News {
+    fn id(&self) -> ConversationId {
+        self.standing.conversation.id()
+    }
+
+    fn change(&self) -> i64 {
+        self.standing.conversation.change
+    }
+
     /// Up to which change a member was told of the conversation.
     fn logged(&self, member: &Member, known: Option<&Known>) -> i64 {
         match known {
@@ -152,7 +159,7 @@ impl News {
 
     /// What is to be told to a member: the messages, and, where there is one, how far the other has read.
     fn entries(&self, user: UserId, logged: i64, since: i64) -> impl Iterator<Item = Entry> {
-        let is_direct = self.conversation.kind() == ConversationKind::Direct;
+        let is_direct = self.standing.conversation.kind() == ConversationKind::Direct;
         self.newer_than(logged).filter_map(move |changed| match &changed.what {
             What::Message(message) => {
                 Some(Entry { user, topic: LogTopic::Message, about: message.id, actor: None, version: since })
@@ -160,7 +167,7 @@ impl News {
             What::Read(marker) if is_direct && marker.user != user => Some(Entry {
                 user,
                 topic: LogTopic::Read,
-                about: self.conversation.id,
+                about: self.standing.conversation.id,
                 actor: Some(marker.user),
                 version: marker.seq.into(),
             }),
@@ -184,22 +191,21 @@ impl News {
         let own = own.map(|message| message.seq).max().unwrap_or(0);
         let is_new = !known.is_some_and(|known| known.is_in) && member.joined_change.is_some();
         let before = if is_new {
-            sent().map(|message| message.seq - 1).min().unwrap_or(self.conversation.seq)
+            sent().map(|message| message.seq - 1).min().unwrap_or(self.standing.last_seq)
         } else {
             0
         };
+        // In the list of who comes, the conversation is as new as that.
+        let known_at = self.standing.last_message_at.filter(|_| !is_new);
+        let at = newest.map(|message| message.created_at).or(known_at);
         let newest_change = self.changes.last().map_or(0, |last| last.change);
         Update {
             user: member.user(),
-            last_seq: newest.map_or(0, |message| message.seq).max(self.conversation.seq),
-            last_message_at: newest.map_or(self.earliest(member), |message| message.created_at),
+            last_seq: newest.map_or(0, |message| message.seq).max(self.standing.last_seq),
+            last_message_at: at.unwrap_or(member.joined_at),
             read_seq: member.read_seq.max(own).max(before),
-            change: self.conversation.change,
+            change: self.change(),
             logged_change: logged.max(newest_change),
         }
-    }
-
-    fn earliest(&self, member: &Member) -> OffsetDateTime {
-        member.joined_at.max(self.conversation.created_at)
     }
 }

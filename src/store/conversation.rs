@@ -85,9 +85,23 @@ impl Batch for ById {
     }
 }
 
-/// A conversation, as it is now.
-pub async fn find(connection: &Connection, id: ConversationId) -> Result<Option<Model>> {
-    Entity::find_by_id(id.uuid()).one(connection).await.map_err(failure)
+/// Where a conversation stands.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Standing {
+    #[sea_orm(nested)]
+    pub conversation: Model,
+    /// The number of the last message; 0 where nobody has written.
+    pub last_seq: i32,
+    pub last_message_at: Option<OffsetDateTime>,
+}
+
+/// Where a conversation stands now.
+pub async fn standing(connection: &Connection, id: ConversationId) -> Result<Option<Standing>> {
+    let sql = "select c.*, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
+        from conversations c left join lateral (
+            select seq, created_at from messages where conversation_id = c.id order by seq desc limit 1
+        ) last on true where c.id = $1";
+    Standing::find_by_statement(sql_with(sql, [id.uuid().into()])).one(connection).await.map_err(failure)
 }
 
 #[derive(FromQueryResult)]

@@ -268,10 +268,13 @@ mod tests {
         for session in &sessions[..KNOWN] {
             revocations.add(*session, now);
         }
+        // However long that took.
+        revocations.polled(0, Instant::now());
         assert!(revocations.is_complete(0, now) && revocations.contains(sessions[0]));
         revocations.add(sessions[KNOWN], now);
         assert!(!revocations.is_complete(0, now));
         let later = now + 960_000;
+        revocations.polled(0, Instant::now());
         assert!(revocations.is_complete(0, later));
         revocations.add(sessions[KNOWN], later);
         assert!(revocations.contains(sessions[KNOWN]) && !revocations.contains(sessions[0]));
