@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::client::{Person, code, text};
+use crate::harness::client::{Person, Socket, code, text};
 use crate::harness::{World, eventually};
 use crate::live::warm_up;
 
@@ -176,5 +176,50 @@ async fn who_comes_back_is_told_what_became_of_each_message() {
     let event = socket.event().await["messageAdded"].take();
     assert_eq!((&event["change"], &event["message"]["text"]), (&json!("EDITED"), &json!("five")), "{event}");
     assert_eq!(event["replayed"], false);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_come_in_their_order_though_an_early_one_was_changed() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
+    let (conversation, _) = ada.write(json!({ "userId": bob.id }), "hello").await;
+    let listen = async |after: Value| {
+        let mut socket = bob.client.socket().await;
+        socket.subscribe(STREAM, json!({ "id": conversation, "after": after })).await;
+        socket
+    };
+    let told = async |socket: &mut Socket| {
+        let event = socket.event().await["messageAdded"].take();
+        let message = &event["message"];
+        ((text(&event["change"]), message["seq"].as_i64(), message["text"].clone()), event["cursor"].clone())
+    };
+    let mut socket = listen(Value::Null).await;
+    warm_up(&ada, &conversation, &mut socket).await;
+    let to = json!({ "conversationId": conversation });
+    ada.write(to.clone(), "the last that he sees").await;
+    let (_, last) = told(&mut socket).await;
+    socket.cut();
+
+    let (_, one) = ada.write(to.clone(), "noe").await;
+    let (_, two) = ada.write(to.clone(), "two").await;
+    let ids = message_ids(&ada, &conversation).await;
+    ada.client.data(EDIT, json!({ "id": ids[ids.len() - 2], "text": "one" })).await;
+    let (_, three) = ada.write(to, "three").await;
+    let change = |change: &str, seq, text: &str| (change.to_owned(), Some(seq), json!(text));
+
+    let mut socket = listen(last).await;
+    let (first, between) = told(&mut socket).await;
+    let rest = [told(&mut socket).await.0, told(&mut socket).await.0];
+    assert_eq!([first], [change("SENT", one, "one")]);
+    assert_eq!(rest, [change("SENT", two, "two"), change("SENT", three, "three")]);
+    socket.cut();
+
+    // Who was cut off behind the first may hear of the edit again, and misses nothing.
+    let mut socket = listen(between).await;
+    let rest = [told(&mut socket).await.0, told(&mut socket).await.0, told(&mut socket).await.0];
+    let again = change("EDITED", one, "one");
+    assert_eq!(rest, [change("SENT", two, "two"), again, change("SENT", three, "three")]);
     world.close().await;
 }

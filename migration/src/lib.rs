@@ -15,6 +15,7 @@ mod m20261121_000007_user_lists;
 mod m20261121_000008_message_changes;
 mod m20261121_000009_comment_numbers;
 mod m20261121_000011_groups;
+mod m20261121_000012_message_order;
 
 pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManagerConnection};
 
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000008_message_changes::Migration),
             Box::new(m20261121_000009_comment_numbers::Migration),
             Box::new(m20261121_000011_groups::Migration),
+            Box::new(m20261121_000012_message_order::Migration),
         ]
     }
 }

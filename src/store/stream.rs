@@ -35,7 +35,7 @@ pub async fn counters(
         .map_err(failure)
 }
 
-/// A change of a conversation in its newest state: of a message, or of how far a member has read.
+/// A change of a conversation, with what was changed in its newest state: of a message, or of how far a member has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The conversation's counter when it was made.
@@ -75,7 +75,8 @@ impl FromQueryResult for Changed {
     }
 }
 
-/// What of a conversation was changed after its counter stood at `after`, in the order of the changes. One
+/// What of a conversation was changed after its counter stood at `after`, in the order of the changes. A
+/// message is there with the number that it was sent with, and once more with that of its last change. One
 /// statement, and so one moment: the counter is raised under the conversation's lock, so that all changes
 /// up to the last one that is seen are seen.
 pub async fn changes_after(
@@ -87,6 +88,10 @@ pub async fn changes_after(
     let sql = "with changed as (
             (select change, id as message_id, null::uuid as reader_id from messages
                 where conversation_id = $1 and change > $2 order by change limit $3)
+            union all
+            (select sent_change, id, null from messages
+                where conversation_id = $1 and sent_change > $2 and change <> sent_change
+                order by sent_change limit $3)
             union all
             (select change, null, user_id from members
                 where conversation_id = $1 and change > $2 order by change limit $3)

@@ -81,7 +81,10 @@ impl MessageSubscription {
         let domain = ctx.domain().clone();
         let prepare = move |changes| admitted(domain.clone(), viewer.clone(), id, changes);
         events(ctx, Topic::Conversation(id), after, prepare, |head, change, since| match change {
-            Told::Message(row) => event(head, row, since.n),
+            Told::Message { row, number } => {
+                let since = known(&row, number, since.n);
+                event(head, row, since)
+            }
             Told::Read(marker) => read_event(head, &marker),
         })
         .await
@@ -90,7 +93,11 @@ impl MessageSubscription {
 
 /// A change of a conversation.
 enum Told {
-    Message(Arc<message::Model>),
+    Message {
+        row: Arc<message::Model>,
+        /// Of the change, by the conversation's counter.
+        number: i64,
+    },
     Read(Marker),
 }
 
@@ -104,13 +111,19 @@ async fn admitted(
     domain.require_conversation(Some(&viewer), id).await?;
     let ready = changes.into_iter().filter_map(|Delivery { position, change }| {
         let told = match change {
-            Change::Message(row) => Told::Message(row),
+            Change::Message(row) => Told::Message { row, number: position.n },
             Change::Read(marker) => Told::Read(marker),
             _ => return None,
         };
         Some(Ready { position, what: Some(told) })
     });
     Ok(ready.collect())
+}
+
+/// Up to where all of a message is known to somebody who knew all up to the counter `since`, and is now told
+/// of its change with this number: what was sent is told as sent, before all that became of it.
+fn known(row: &message::Model, number: i64, since: i64) -> i64 {
+    if row.sent_change == number { number - 1 } else { since.max(row.sent_change) }
 }
 
 /// The event of a message, for who knew all up to the counter `since`.
