@@ -20,8 +20,9 @@ use crate::domain::{Error, Result};
 
 /// The most keys in one statement; more wait for the next.
 const MAX_KEYS: usize = 1000;
-/// How many askers may wait for one table of one shard; more are refused.
-const QUEUE: usize = 4096;
+/// How many askers may wait for one table of one shard; more are refused. An event has all who listen to its
+/// topic ask at once, so there are more places than a process has sockets by default.
+const QUEUE: usize = 32 * 1024;
 /// How often the other tasks of the process go first, before it is looked whether more keys have come.
 const YIELDS: usize = 2;
 
