@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError};
-use futures_util::StreamExt as _;
 use futures_util::stream::{AbortHandle, AbortRegistration, Abortable, BoxStream, SelectAll, iter, once};
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::Http;
 use super::graphql::{execute, failed, panicked};
@@ -122,7 +122,8 @@ impl Running {
 impl Place {
     /// What the operation will tell; it begins when it is first asked.
     pub fn run(self, operation: Operation) -> Events {
-        let events = once(operation.run(self.id)).flatten();
+        // Boxed by itself, so that a subscription does not hold on to the room that its start took.
+        let events = once(operation.run(self.id).boxed()).flatten();
         Abortable::new(events, self.registration).boxed()
     }
 }

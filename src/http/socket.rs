@@ -97,7 +97,8 @@ impl Connection {
     }
 
     async fn serve(&mut self, authorization: Option<String>) -> Result<std::convert::Infallible, End> {
-        let init = timeout(INIT_TIMEOUT, self.init(authorization)).await;
+        // Boxed, so that an open socket does not hold on to the room that its start took.
+        let init = timeout(INIT_TIMEOUT, Box::pin(self.init(authorization))).await;
         let viewer = init.map_err(|_| Close::no_init())??;
         let app = self.http.app.clone();
         let mut closed = pin!(auth::ended(&app, viewer.as_ref()));

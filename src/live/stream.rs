@@ -104,7 +104,8 @@ where
             if let Some(ready) = self.pending.pop_front() {
                 return Ok(self.tell(ready));
             }
-            match self.read().await {
+            // Boxed: while a listener waits, which is most of the time, it holds no room for a read.
+            match Box::pin(self.read()).await {
                 Err(Error::ShardUnavailable | Error::Timeout) => tokio::time::sleep(RETRY).await,
                 Err(error) => return Err(error),
                 Ok(Some(gap)) => return Ok(gap),
