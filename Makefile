@@ -4,7 +4,7 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards doctor test lint bench bench-faults bench-partitions schema clean-dev
+.PHONY: help dev shards doctor test torture lint bench bench-faults bench-partitions schema clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ doctor: ## whether the data of a running `make dev` agrees with itself; ARGS=--f
 test: ## all tests, on real servers
 	@scripts/setup.sh test
 	cargo test --workspace
+
+torture: ## the torture test of live updates for a minute, in place of the 15 s of make test
+	@scripts/setup.sh test
+	TORTURE_SECONDS=60 cargo test --workspace -- --nocapture torture::
 
 lint: ## formatting and lints
 	cargo fmt --all --check

@@ -2,7 +2,7 @@
 # Installs what is missing on this machine, and says nothing where nothing is.
 #
 #   setup.sh dev    for `make dev`: the servers, a C compiler, the Playground's page
-#   setup.sh test   for `make test`: the servers, PgBouncer and a C compiler
+#   setup.sh test   for `make test`: the servers, PgBouncer, a C compiler, Node.js and the clients that run on it
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -36,6 +36,8 @@ missing() {
     has cc || has gcc || has clang || echo gcc
     has make || echo make
     [ "$mode" = dev ] || scripts/pgbouncer.sh packages
+    [ "$mode" = dev ] || has node || echo nodejs
+    [ "$mode" = dev ] || has npm || echo npm
 }
 
 as_root() {
@@ -100,7 +102,7 @@ install_packages() {
             exit 1
             ;;
         esac
-        packages=$(echo "$packages" | sed 's/redis-server/redis/; s/postgresql/postgresql@17/')
+        packages=$(echo "$packages" | sed 's/redis-server/redis/; s/postgresql/postgresql@17/; s/nodejs npm/node/')
         say "installing $packages"
         # shellcheck disable=SC2086 # one word for each package
         brew install --quiet $packages
@@ -112,6 +114,20 @@ install_packages() {
     fi
 }
 
+# Runs a command whose words are shown only if it fails.
+quietly() {
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 && status=0 || status=$?
+    [ "$status" = 0 ] || tail -n 5 "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+# The packages of a folder's lock file.
+install_node_packages() {
+    (cd "$1" && quietly npm ci --no-audit --no-fund)
+}
+
 build_playground() {
     [ -f playground/package.json ] && [ ! -e playground/dist/index.html ] || return 0
     if ! has node || ! has npm; then
@@ -119,12 +135,19 @@ build_playground() {
         return 0
     fi
     say "building the Playground"
-    log=$(mktemp)
-    if ! (cd playground && npm ci --no-audit --no-fund && npm run build) >"$log" 2>&1; then
-        tail -n 5 "$log" >&2
+    if ! { install_node_packages playground && (cd playground && quietly npm run build); }; then
         say "the Playground could not be built: its page will load its parts from a CDN"
     fi
-    rm -f "$log"
+}
+
+install_test_clients() {
+    installed=tests/torture/node_modules/.package-lock.json
+    [ ! -e "$installed" ] || [ tests/torture/package-lock.json -nt "$installed" ] || return 0
+    say "installing the clients of the torture test"
+    if ! install_node_packages tests/torture; then
+        say "they could not be installed; without them the torture test fails"
+        exit 1
+    fi
 }
 
 if ! has cargo && [ ! -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
@@ -136,6 +159,7 @@ install_packages
 if [ "$mode" = dev ]; then
     build_playground
 else
+    install_test_clients
     # Without it the other tests are as good as ever.
     scripts/pgbouncer.sh || true
 fi

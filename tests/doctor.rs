@@ -39,12 +39,8 @@ async fn doctor(world: &World, arguments: &[&str]) -> (Option<i32>, Value) {
 }
 
 async fn command(world: &World, arguments: &[&str]) -> Ended {
-    let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
-    let replaced: Vec<String> = arguments.iter().map(|argument| name(argument)).collect();
-    let kept = world.settings().iter().filter(|setting| !replaced.contains(&name(setting)));
     let mut all: Vec<String> = ["doctor", "--log=off"].map(str::to_owned).into();
-    all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    all.extend(kept.cloned());
+    all.extend(world.settings_with(arguments));
     run_within(PATIENCE, &all, &[]).await
 }
 

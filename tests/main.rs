@@ -32,5 +32,6 @@ mod sse;
 mod startup;
 mod story;
 mod stranger;
+mod torture;
 mod viewer_events;
 mod walk;

@@ -31,10 +31,8 @@ fn one_line(ended: &Ended) -> String {
 
 /// The settings of a world with one of them changed.
 fn changed(world: &World, command: &str, change: &str) -> Vec<String> {
-    let name = change.split('=').next().unwrap_or_default();
-    let kept = world.settings().iter().filter(|setting| setting.split('=').next() != Some(name));
-    let mut all = vec![command.to_owned(), change.to_owned()];
-    all.extend(kept.cloned());
+    let mut all = vec![command.to_owned()];
+    all.extend(world.settings_with(&[change]));
     all
 }
 

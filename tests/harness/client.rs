@@ -60,11 +60,16 @@ impl Client {
 
     /// The whole response: `data`, `errors`.
     pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        self.try_ask(query, variables).await.expect("an answer")
+    }
+
+    /// The same of a process that may be gone.
+    pub async fn try_ask(&self, query: &str, variables: Value) -> reqwest::Result<Value> {
         let mut request = self.http.post(self.url()).json(&json!({ "query": query, "variables": variables }));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        request.send().await.expect("an answer").json().await.expect("JSON")
+        request.send().await?.json().await
     }
 
     /// The data of a request that must succeed.
@@ -167,14 +172,37 @@ impl Client {
     }
 
     async fn knock_on(&self, connection: TcpStream, protocol: &str) -> Result<Socket, u16> {
-        let mut request =
-            format!("ws://{}/graphql/ws", self.address).into_client_request().expect("an address");
-        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
-        match tokio_tungstenite::client_async(request, connection).await {
-            Ok((stream, _)) => Ok(Socket { stream, next: 0 }),
+        match self.upgrade(connection, protocol).await {
+            Ok(socket) => Ok(socket),
             Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
             Err(error) => panic!("no answer: {error}"),
         }
+    }
+
+    async fn upgrade(&self, connection: TcpStream, protocol: &str) -> tungstenite::Result<Socket> {
+        let mut request = format!("ws://{}/graphql/ws", self.address).into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
+        let (stream, _) = tokio_tungstenite::client_async(request, connection).await?;
+        Ok(Socket { stream, next: 0 })
+    }
+
+    /// Opens a socket at a process that may be gone; none where it is.
+    pub async fn reach(&self) -> Option<Socket> {
+        let connection = TcpStream::connect(self.address).await.ok()?;
+        let mut socket = self.upgrade(connection, PROTOCOL).await.ok()?;
+        socket.try_send(self.init()).await.ok()?;
+        let answer = socket.message().await.ok()?;
+        assert_eq!(answer["type"], "connection_ack", "{answer}");
+        Some(socket)
+    }
+
+    /// The token as it is sent, with its scheme.
+    pub fn authorization(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
+
+    fn init(&self) -> Value {
+        json!({ "type": "connection_init", "payload": { "authorization": self.authorization() } })
     }
 
     /// Opens a socket and is let in.
@@ -202,10 +230,7 @@ impl Client {
     }
 
     async fn enter(&self, mut socket: Socket) -> Result<Socket, Closed> {
-        let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        socket
-            .send(json!({ "type": "connection_init", "payload": { "authorization": authorization } }))
-            .await;
+        socket.send(self.init()).await;
         let answer = socket.message().await?;
         assert_eq!(answer["type"], "connection_ack", "{answer}");
         Ok(socket)
@@ -226,17 +251,27 @@ impl Socket {
         self.send_text(&message.to_string()).await;
     }
 
+    /// The same to a process that may be gone.
+    pub async fn try_send(&mut self, message: Value) -> tungstenite::Result<()> {
+        self.stream.send(Message::text(message.to_string())).await
+    }
+
     pub async fn send_text(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.expect("the socket is open");
     }
 
     /// Begins a subscription; its id.
     pub async fn subscribe(&mut self, query: &str, variables: Value) -> String {
+        self.try_subscribe(query, variables).await.expect("the socket is open")
+    }
+
+    /// The same at a process that may be gone.
+    pub async fn try_subscribe(&mut self, query: &str, variables: Value) -> tungstenite::Result<String> {
         self.next += 1;
         let id = self.next.to_string();
         let payload = json!({ "query": query, "variables": variables });
-        self.send(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
-        id
+        self.try_send(json!({ "id": id, "type": "subscribe", "payload": payload })).await?;
+        Ok(id)
     }
 
     /// The next message that is not a ping; the code with which the socket was closed instead.
@@ -264,7 +299,8 @@ impl Socket {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).expect("JSON");
                     if message["type"] == "ping" {
-                        self.send(json!({ "type": "pong" })).await;
+                        // Who has closed meanwhile says so with the next message.
+                        let _ = self.try_send(json!({ "type": "pong" })).await;
                     } else {
                         return Ok(message);
                     }
