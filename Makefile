@@ -4,7 +4,7 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards doctor test torture lint bench bench-faults bench-partitions schema clean-dev
+.PHONY: help dev shards doctor test torture lint bench bench-faults bench-live bench-partitions schema clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,10 +37,13 @@ lint: ## formatting and lints
 bench: ## the load test, in release mode; ARGS goes to it, as in ARGS=--quick
 	@scripts/setup.sh test
 	@cargo build --release -p fowergram -p loadtest
-	@exec cargo run --release --quiet -p loadtest -- $(ARGS)
+	@ulimit -n "$$(ulimit -Hn)"; exec cargo run --release --quiet -p loadtest -- $(ARGS)
 
 bench-faults: ## what a killed and a frozen shard do to the users of the others
 	@$(MAKE) --no-print-directory bench ARGS="--faults --connections 20 --users 100 --posts 200 $(ARGS)"
+
+bench-live: ## one event to 2,000 sockets, and the memory of 5,000 idle ones
+	@$(MAKE) --no-print-directory bench ARGS="--live $(ARGS)"
 
 bench-partitions: ## what native partitions would do to the large tables; ARGS names some, as in ARGS=likes
 	@scripts/setup.sh test

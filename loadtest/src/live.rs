@@ -4,24 +4,21 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::api::{Api, text};
 use crate::load::{histogram, nanoseconds};
 use crate::population::Viewer;
+use crate::socket::Socket;
 
 const SEND: &str = "mutation($input: SendMessageInput!) { sendMessage(input: $input) { message { id } conversation { id } } }";
 const SUBSCRIBE: &str = "subscription($id: ID!) { messageAdded(conversationId: $id) { cursor ... on MessageEvent { message { id text } } } }";
 /// Sent before the clock counts: the first ones fill caches and open connections.
 const WARM_UP: usize = 10;
 const WITHIN: Duration = Duration::from_secs(10);
+/// Nothing tells when a subscription has begun.
+const BEGINS_WITHIN: Duration = Duration::from_millis(300);
 
 /// Times in nanoseconds.
 pub struct Live {
@@ -42,7 +39,8 @@ pub async fn measure(
     let mut api = Api::connect(through, Some(&writer.token)).await?;
     let first = send(&mut api, json!({ "userId": reader.id }), "Hello").await?;
     let conversation = text(&first, "/sendMessage/conversation/id")?;
-    let mut socket = subscribe(at, reader, &conversation).await?;
+    let mut socket = Socket::subscribe(at, &reader.token, SUBSCRIBE, json!({ "id": conversation })).await?;
+    tokio::time::sleep(BEGINS_WITHIN).await;
     let mut live = Live { from_request: histogram()?, from_answer: histogram()? };
     for number in 0..WARM_UP + count {
         let words = format!("message {number}");
@@ -66,37 +64,15 @@ pub async fn measure(
     Ok(live)
 }
 
-async fn send(api: &mut Api, to: Value, words: &str) -> anyhow::Result<Value> {
+/// Sends a message; the answer's data.
+pub async fn send(api: &mut Api, to: Value, words: &str) -> anyhow::Result<Value> {
     let key = uuid::Uuid::new_v4().to_string();
     api.call(SEND, json!({ "input": { "idempotencyKey": key, "to": to, "text": words } })).await
 }
 
-async fn subscribe(
-    at: SocketAddr,
-    reader: &Viewer,
-    conversation: &str,
-) -> anyhow::Result<WebSocketStream<TcpStream>> {
-    let stream = TcpStream::connect(at).await?;
-    stream.set_nodelay(true)?;
-    let mut request = format!("ws://{at}/graphql/ws").into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
-    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await?;
-    let token = format!("Bearer {}", reader.token);
-    say(&mut socket, &json!({ "type": "connection_init", "payload": { "authorization": token } })).await?;
-    let answer = next(&mut socket).await?;
-    anyhow::ensure!(answer["type"] == "connection_ack", "not acknowledged: {answer}");
-    let payload = json!({ "query": SUBSCRIBE, "variables": { "id": conversation } });
-    say(&mut socket, &json!({ "id": "1", "type": "subscribe", "payload": payload })).await?;
-    // Nothing tells when a subscription has begun; a ping's answer comes after it was read.
-    say(&mut socket, &json!({ "type": "ping" })).await?;
-    while next(&mut socket).await?["type"] != "pong" {}
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    Ok(socket)
-}
-
-async fn arrival(socket: &mut WebSocketStream<TcpStream>, words: &str) -> anyhow::Result<()> {
+async fn arrival(socket: &mut Socket, words: &str) -> anyhow::Result<()> {
     loop {
-        let event = next(socket).await?;
+        let event = socket.next().await?;
         match event["type"].as_str() {
             Some("next") if event["payload"].get("errors").is_none() => {
                 if event.pointer("/payload/data/messageAdded/message/text").and_then(Value::as_str)
@@ -105,23 +81,9 @@ async fn arrival(socket: &mut WebSocketStream<TcpStream>, words: &str) -> anyhow
                     return Ok(());
                 }
             }
-            Some("ping") => say(socket, &json!({ "type": "pong" })).await?,
+            Some("ping") => socket.say(&json!({ "type": "pong" })).await?,
             Some("pong") => {}
             _ => anyhow::bail!("the subscription says {event}"),
-        }
-    }
-}
-
-async fn say(socket: &mut WebSocketStream<TcpStream>, message: &Value) -> anyhow::Result<()> {
-    Ok(socket.send(Message::text(message.to_string())).await?)
-}
-
-async fn next(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<Value> {
-    loop {
-        match socket.next().await.context("the socket ended")?? {
-            Message::Text(text) => return Ok(serde_json::from_str(&text)?),
-            Message::Close(frame) => anyhow::bail!("the socket was closed: {frame:?}"),
-            _ => {}
         }
     }
 }

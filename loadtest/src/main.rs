@@ -1,6 +1,7 @@
 //! Loads the whole system on this machine, and measures it against `pgbench` on the same servers.
 
 mod api;
+mod fanout;
 mod faults;
 mod http;
 mod live;
@@ -10,6 +11,7 @@ mod pgbench;
 mod population;
 mod report;
 mod rounds;
+mod socket;
 mod stack;
 
 use std::path::PathBuf;
@@ -64,6 +66,10 @@ struct Options {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u16).range(2..))]
     faults: Option<u16>,
 
+    /// Instead: one event to many sockets, and the memory of many idle ones
+    #[arg(long, conflicts_with = "faults")]
+    live: bool,
+
     /// Where the servers keep their files during the run; a folder is made in it and removed
     #[arg(long, env = "BENCH_DIR")]
     dir: Option<PathBuf>,
@@ -116,6 +122,10 @@ async fn run() -> anyhow::Result<()> {
         outcome = async {
             match options.faults {
                 Some(seconds) => break_shards(&mut stack, &options, seconds).await,
+                None if options.live => {
+                    let report = fanout::measure(&mut stack).await;
+                    report.and_then(|report| Ok(format!("{}.\n\n{report}", machine::describe()?)))
+                }
                 None => measure(&mut stack, &options).await,
             }
         } => outcome.map(Some),

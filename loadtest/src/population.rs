@@ -64,7 +64,8 @@ impl Population {
     }
 }
 
-async fn sign_up(stack: &Stack, count: usize) -> anyhow::Result<Vec<Viewer>> {
+/// People who are signed in, and have nothing else.
+pub async fn sign_up(stack: &Stack, count: usize) -> anyhow::Result<Vec<Viewer>> {
     let mut tasks = JoinSet::new();
     for part in 0..4 {
         let mut api = Api::connect(stack.api(0), None).await?;
@@ -168,6 +169,20 @@ async fn people_of(stack: &Stack) -> anyhow::Result<Arc<[Id]>> {
     }
     anyhow::ensure!(!people.is_empty(), "there are no people");
     Ok(people.into())
+}
+
+/// Any post of the network.
+pub async fn a_post(stack: &Stack) -> anyhow::Result<String> {
+    for postgres in stack.servers().postgres() {
+        let mut connection = PgConnection::connect(&postgres.url(DATABASE)).await?;
+        let any = "select id from posts where deleted_at is null limit 1";
+        let found: Option<Uuid> = sqlx::query_scalar(any).fetch_optional(&mut connection).await?;
+        connection.close().await?;
+        if let Some(id) = found {
+            return Ok(id.to_string());
+        }
+    }
+    anyhow::bail!("there are no posts")
 }
 
 fn as_text(id: Uuid) -> anyhow::Result<Id> {

@@ -113,7 +113,7 @@ fn thousands(value: f64) -> String {
     text
 }
 
-fn percentiles(latency: &Histogram<u64>) -> (String, String) {
+pub fn percentiles(latency: &Histogram<u64>) -> (String, String) {
     let at = |quantile| {
         let micros = latency.value_at_quantile(quantile) / 1000;
         format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)

@@ -117,7 +117,12 @@ impl Stack {
 
     /// The process id of the first API process, which takes the load.
     pub fn api_pid(&self) -> anyhow::Result<u32> {
-        self.apis.first().and_then(|api| api.child.pid()).context("the API process has ended; see its log")
+        self.pid(0)
+    }
+
+    /// The process id of the `index`-th API process.
+    pub fn pid(&self, index: usize) -> anyhow::Result<u32> {
+        self.apis.get(index).and_then(|api| api.child.pid()).context("the API process has ended; see its log")
     }
 
     /// The process ids of all processes of the program.
@@ -168,6 +173,8 @@ fn environment(servers: &Servers, dir: &Path) -> anyhow::Result<Vec<(&'static st
         ("S3_ACCESS_KEY_ID", storage.access_key().to_owned()),
         ("S3_SECRET_ACCESS_KEY", storage.secret_key().to_owned()),
         ("TOKEN_KEY_FILE", fowergram::dev::token_key(dir)?.display().to_string()),
+        // Some have many listeners.
+        ("MAX_SOCKETS_PER_USER", "1000".to_owned()),
         // Longer than the measurement, so that no token has to be renewed in it.
         ("ACCESS_TOKEN_SECONDS", "3600".to_owned()),
     ])
