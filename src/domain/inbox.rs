@@ -5,7 +5,7 @@
 //! part. So events that are lost, repeated or out of order leave the same, each change is logged once, and
 //! a log has the messages of a conversation in their order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::conversation::ConversationKind;
 use super::event::Event;
@@ -37,23 +37,20 @@ impl Domain {
     /// events. `change` is the event's. May run twice, and in any order.
     pub async fn follow_conversation(&self, id: ConversationId, change: i64, left: &[UserId]) -> Result<()> {
         let mut after = change - 1;
-        let mut told = HashMap::new();
         loop {
             let Some(news) = self.news(id, after, left).await? else {
                 return self.take_out(id, left, change).await;
             };
-            let (news, known) = (&news, &told);
+            let news = &news;
             let next = news.changes.last().map(|last| last.change);
             let is_full = i64::try_from(news.changes.len()) == Ok(MAX_CHANGES);
             let users: Vec<UserId> = news.members.keys().copied().collect();
-            let take_over = |tx, users: Vec<UserId>| async move { take_over(&tx, news, &users, known).await };
+            let take_over = |tx, users: Vec<UserId>| async move { take_over(&tx, news, &users).await };
             let taken = self.store.scatter_tx(users, |user| user.slot(), take_over).await;
             let gone = left.iter().filter(|user| !news.members.contains_key(user)).copied();
             self.take_out(id, &gone.collect::<Vec<_>>(), news.change()).await?;
-            let taken: Vec<Taken> = taken.into_iter().collect::<Result<_>>()?;
-            let behind = taken.iter().filter_map(|taken| taken.behind).min();
-            told.extend(taken.into_iter().flat_map(|taken| taken.told));
-            after = match (behind, next) {
+            let behind: Vec<Option<i64>> = taken.into_iter().collect::<Result<_>>()?;
+            after = match (behind.into_iter().flatten().min(), next) {
                 (Some(behind), _) => behind,
                 (None, Some(next)) if is_full => next,
                 (None, _) => return Ok(()),
@@ -88,29 +85,14 @@ impl Domain {
     }
 }
 
-/// Up to which change a member was told of a conversation.
-#[derive(Debug, Clone, Copy)]
-struct Told {
-    /// Before the news began to be taken over.
-    since: i64,
-    now: i64,
-}
-
-/// What became of the news on one shard.
-struct Taken {
-    told: Vec<(UserId, Told)>,
-    /// From where on the changes must be read again, for members who were told of less than was read.
-    behind: Option<i64>,
-}
-
-/// Takes over the news for these members, all of one shard. `told` is what this run has told before.
-async fn take_over(tx: &Tx, news: &News, users: &[UserId], told: &HashMap<UserId, Told>) -> Result<Taken> {
+/// Takes over the news for these members, all of one shard. From where on the changes must be read again, for
+/// those who were told of less than was read.
+async fn take_over(tx: &Tx, news: &News, users: &[UserId]) -> Result<Option<i64>> {
     log::lock(tx, users).await?;
     let known = inbox::known(tx, news.id(), users).await?;
     let known: HashMap<UserId, Known> =
         known.into_iter().map(|known| (UserId::from_row(known.user_id), known)).collect();
-    let mut taken = Taken { told: Vec::new(), behind: None };
-    let (mut updates, mut entries) = (Vec::new(), Vec::new());
+    let (mut updates, mut entries, mut behind) = (Vec::new(), Vec::new(), None);
     for user in users {
         let (Some(member), known) = (news.members.get(user), known.get(user)) else { continue };
         // They have left since, and perhaps come back: the event of that tells them.
@@ -119,21 +101,17 @@ async fn take_over(tx: &Tx, news: &News, users: &[UserId], told: &HashMap<UserId
         }
         let logged = news.logged(member, known);
         if logged < news.after {
-            taken.behind = Some(taken.behind.map_or(logged, |behind| behind.min(logged)));
+            behind = Some(behind.map_or(logged, |behind: i64| behind.min(logged)));
             continue;
         }
-        let before = told.get(user).filter(|told| told.now == logged);
-        let since = before.map_or(logged, |told| told.since);
-        entries.extend(news.entries(*user, logged, since));
-        let update = news.update(member, known, logged);
-        taken.told.push((*user, Told { since, now: update.logged_change }));
-        updates.push(update);
+        entries.extend(news.entries(*user, logged));
+        updates.push(news.update(member, known, logged));
     }
     inbox::bring(tx, news.id(), &updates).await?;
     for (user, n) in log::append(tx, &entries).await? {
         tx.emit(&Event::ReceiverLogged { user, n })?;
     }
-    Ok(taken)
+    Ok(behind)
 }
 
 impl News {
@@ -158,11 +136,15 @@ impl News {
     }
 
     /// What is to be told to a member: the messages, and, where there is one, how far the other has read.
-    fn entries(&self, user: UserId, logged: i64, since: i64) -> impl Iterator<Item = Entry> {
+    fn entries(&self, user: UserId, logged: i64) -> impl Iterator<Item = Entry> {
         let is_direct = self.standing.conversation.kind() == ConversationKind::Direct;
+        // A message that was changed since it was sent is there twice; it is told where it was sent.
+        let mut told = HashSet::new();
         self.newer_than(logged).filter_map(move |changed| match &changed.what {
-            What::Message(message) => {
-                Some(Entry { user, topic: LogTopic::Message, about: message.id, actor: None, version: since })
+            What::Message(message) if told.insert(message.id) => {
+                let is_new = changed.change == message.sent_change;
+                let version = if is_new { changed.change - 1 } else { logged.max(message.sent_change) };
+                Some(Entry { user, topic: LogTopic::Message, about: message.id, actor: None, version })
             }
             What::Read(marker) if is_direct && marker.user != user => Some(Entry {
                 user,
@@ -171,7 +153,7 @@ impl News {
                 actor: Some(marker.user),
                 version: marker.seq.into(),
             }),
-            What::Read(_) => None,
+            What::Message(_) | What::Read(_) => None,
         })
     }
 
