@@ -5,7 +5,7 @@
 //! part. So events that are lost, repeated or out of order leave the same, each change is logged once, and
 //! a log has the messages of a conversation in their order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::conversation::ConversationKind;
 use super::event::Event;
@@ -138,10 +138,8 @@ impl News {
     /// What is to be told to a member: the messages, and, where there is one, how far the other has read.
     fn entries(&self, user: UserId, logged: i64) -> impl Iterator<Item = Entry> {
         let is_direct = self.standing.conversation.kind() == ConversationKind::Direct;
-        // A message that was changed since it was sent is there twice; it is told where it was sent.
-        let mut told = HashSet::new();
         self.newer_than(logged).filter_map(move |changed| match &changed.what {
-            What::Message(message) if told.insert(message.id) => {
+            What::Message(message) => {
                 let is_new = changed.change == message.sent_change;
                 let version = if is_new { changed.change - 1 } else { logged.max(message.sent_change) };
                 Some(Entry { user, topic: LogTopic::Message, about: message.id, actor: None, version })
@@ -153,7 +151,7 @@ impl News {
                 actor: Some(marker.user),
                 version: marker.seq.into(),
             }),
-            What::Message(_) | What::Read(_) => None,
+            What::Read(_) => None,
         })
     }
 

@@ -1,12 +1,12 @@
 //! What one listener gets: all changes behind a position in order, then each new one.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use super::{Change, Delivery, Found, Position, TopicHandle};
+use super::{Delivery, Found, Position, TopicHandle};
 use crate::domain::{Error, Result};
 
 /// How many changes are taken at once; what a listener may read is decided before each time.
@@ -136,7 +136,7 @@ where
             return Ok(None);
         }
         let is_full = found.changes.len() == PAGE;
-        let ready = (self.prepare)(once(found.changes)).await?;
+        let ready = (self.prepare)(found.changes).await?;
         // Behind a full page comes more of what the listener has yet to hear of.
         if !self.was_full {
             self.since = self.position;
@@ -146,15 +146,4 @@ where
         self.pending = ready.into();
         Ok(None)
     }
-}
-
-/// Leaves out of a page what it tells before: a message that was changed since it was sent comes with the
-/// change.
-fn once(mut changes: Vec<Delivery>) -> Vec<Delivery> {
-    let mut told = HashSet::new();
-    changes.retain(|delivery| match &delivery.change {
-        Change::Message(row) => told.insert((row.id, row.change)),
-        _ => true,
-    });
-    changes
 }
