@@ -86,8 +86,16 @@ pub struct HttpConfig {
     #[arg(long, env = "MAX_SOCKETS", default_value_t = 20_000)]
     pub max_sockets: usize,
 
+    /// How many of them one user may have
+    #[arg(long, env = "MAX_SOCKETS_PER_USER", default_value_t = 64)]
+    pub max_sockets_per_user: usize,
+
+    /// How long a client may take to read one event of a socket or event stream, in milliseconds
+    #[arg(long, env = "SOCKET_WRITE_TIMEOUT_MS", default_value_t = 10_000)]
+    pub socket_write_timeout_ms: u64,
+
     /// How long a stopping process waits for running requests, in milliseconds
-    #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 10_000)]
+    #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 12_000)]
     pub shutdown_grace_ms: u64,
 
     /// The folder with the built Playground page; absent, a page is served that loads it from a CDN
@@ -304,6 +312,8 @@ impl Config {
             ("SHARD_POOL_SIZE", u64::from(self.shards.shard_pool_size)),
             ("MAX_CONCURRENT_REQUESTS", self.http.max_concurrent_requests as u64),
             ("MAX_SOCKETS", self.http.max_sockets as u64),
+            ("MAX_SOCKETS_PER_USER", self.http.max_sockets_per_user as u64),
+            ("SOCKET_WRITE_TIMEOUT_MS", self.http.socket_write_timeout_ms),
             ("ACCESS_TOKEN_SECONDS", u64::from(self.accounts.access_token_seconds)),
             ("SESSION_DAYS", u64::from(self.accounts.session_days)),
             ("PASSWORD_HASHERS", self.accounts.password_hashers as u64),

@@ -28,6 +28,7 @@ mod schema;
 mod session;
 mod shard;
 mod sign_up;
+mod socket;
 mod sse;
 mod startup;
 mod story;

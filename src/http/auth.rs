@@ -26,9 +26,9 @@ pub fn token(value: &str) -> Result<&str> {
 }
 
 /// Resolves when a socket or stream of this viewer must end; for a stranger never.
-pub async fn ended(app: &App, viewer: Option<&Viewer>) -> Error {
+pub async fn ended(app: App, viewer: Option<Viewer>) -> Error {
     match viewer {
-        Some(viewer) => app.closed(viewer).await,
+        Some(viewer) => app.closed(&viewer).await,
         None => std::future::pending().await,
     }
 }

@@ -37,19 +37,24 @@ pub enum Told<'a> {
 /// How a protocol writes what the operation with this id tells.
 pub type Write = fn(&str, Told<'_>) -> String;
 
-/// What is written for the client; after the last one the operation is over.
+/// What is written for the client, if anything; after the last one the operation is over.
 pub struct Event {
-    pub text: String,
+    text: Option<String>,
     last: Option<Arc<str>>,
 }
 
 impl Event {
     const fn more(text: String) -> Self {
-        Self { text, last: None }
+        Self { text: Some(text), last: None }
     }
 
     const fn last(text: String, id: Arc<str>) -> Self {
-        Self { text, last: Some(id) }
+        Self { text: Some(text), last: Some(id) }
+    }
+
+    /// The operation is over, and the client is not told so.
+    const fn silent_end(id: Arc<str>) -> Self {
+        Self { text: None, last: Some(id) }
     }
 }
 
@@ -122,23 +127,26 @@ impl Running {
 impl Place {
     /// What the operation will tell; it begins when it is first asked.
     pub fn run(self, operation: Operation) -> Events {
+        let id = Arc::clone(&self.id);
         // Boxed by itself, so that a subscription does not hold on to the room that its start took.
         let events = once(operation.run(self.id).boxed()).flatten();
-        Abortable::new(events, self.registration).boxed()
+        // One that is stopped, by its client or with the process, has said nothing of its end.
+        let end = once(async move { Event::silent_end(id) });
+        Abortable::new(events, self.registration).chain(end).boxed()
     }
 }
 
 /// Runs operations side by side, in the connection's own task: none goes on while an event is being
 /// written, so that what a slow client has not read is never more than one event.
-#[derive(Default)]
 pub struct Operations {
+    http: Http,
     running: Running,
     streams: SelectAll<Events>,
 }
 
 impl Operations {
-    pub fn new(running: Running) -> Self {
-        Self { running, streams: SelectAll::new() }
+    pub fn new(http: &Http, running: Running) -> Self {
+        Self { http: http.clone(), running, streams: SelectAll::new() }
     }
 
     pub const fn running(&self) -> &Running {
@@ -154,16 +162,27 @@ impl Operations {
         self.streams.len() < MAX_OPERATIONS
     }
 
-    /// The next event; waits for ever where nothing runs.
-    pub async fn next(&mut self) -> Event {
-        match self.streams.next().await {
-            Some(event) => {
-                if let Some(id) = &event.last {
-                    self.running.leave(id);
-                }
-                event
+    /// The next thing to write; waits while there is none. `None` in a stopping process, once all that ran
+    /// has come to its end or the time is up; subscriptions end by themselves there.
+    pub async fn next(&mut self) -> Option<String> {
+        let stopping = self.http.app.stopping();
+        loop {
+            let finishing = stopping.is_cancelled();
+            if finishing && self.running.is_empty() {
+                return None;
             }
-            None => std::future::pending().await,
+            tokio::select! {
+                Some(event) = self.streams.next() => {
+                    if let Some(id) = &event.last {
+                        self.running.leave(id);
+                    }
+                    if event.text.is_some() {
+                        return event.text;
+                    }
+                }
+                () = stopping.cancelled(), if !finishing => {}
+                () = self.http.time_is_up(), if finishing => return None,
+            }
         }
     }
 }
@@ -237,6 +256,7 @@ impl Operation {
     fn subscribe(self, request: Request, id: Arc<str>) -> Events {
         let counted = telemetry::metrics().subscription();
         let (last, write) = (Arc::clone(&id), self.write);
+        let stopping = self.http.app.stopping().clone().cancelled_owned();
         AssertUnwindSafe(self.http.app.engine().stream(request))
             .catch_unwind()
             .map(move |item| {
@@ -246,6 +266,8 @@ impl Operation {
                 Event::more(write(&id, Told::Next(&response)))
             })
             .chain(once(async move { complete(write, last) }))
+            // Without `complete`, which would tell clients not to come back.
+            .take_until(stopping)
             .boxed()
     }
 

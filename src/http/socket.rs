@@ -3,6 +3,7 @@
 
 mod protocol;
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,19 +15,19 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use self::protocol::{Close, FromClient, PROTOCOL, ToClient, write};
-use super::operations::{NoPlace, Operation, Operations};
+use super::operations::{NoPlace, Operation, Operations, Running};
+use super::seat::UserSeat;
 use super::{Http, auth, graphql, reply};
 use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::graphql::error::Refusal;
 use crate::graphql::request::RequestMeta;
+use crate::telemetry;
 
 /// How long a client may take to send `connection_init`.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a client is asked for a sign of life, and how long it may take to give one.
 const PING: Duration = Duration::from_secs(20);
-/// How long one message may take to be written.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closing socket waits for the client's part.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest message of a client.
@@ -62,7 +63,7 @@ pub async fn upgrade(State(http): State<Http>, request: Request) -> Response {
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
             let _seat = seat;
-            Connection { http, meta, socket }.run(authorization).await;
+            Connection { http, meta, socket, viewer: None }.run(authorization).await;
         });
     reply::mark(response.headers_mut(), &id);
     response
@@ -72,6 +73,7 @@ struct Connection {
     http: Http,
     meta: RequestMeta,
     socket: WebSocket,
+    viewer: Option<Viewer>,
 }
 
 /// `None` where the client has gone.
@@ -79,12 +81,8 @@ type End = Option<Close>;
 
 impl Connection {
     async fn run(mut self, authorization: Option<String>) {
-        let stopping = self.http.app.stopping().clone();
-        let ended = stopping.run_until_cancelled(self.serve(authorization)).await;
-        let end = match ended {
-            Some(Err(end)) => end,
-            None => Some(Close::going_away()),
-        };
+        let Err(end) = self.live(authorization).await;
+        telemetry::metrics().socket_closed(end.as_ref().map(Close::code));
         if let Some(close) = end {
             let farewell = async {
                 if self.socket.send(close.message()).await.is_ok() {
@@ -96,24 +94,41 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, authorization: Option<String>) -> Result<std::convert::Infallible, End> {
+    async fn live(&mut self, authorization: Option<String>) -> Result<Infallible, End> {
+        let stopping = self.http.app.stopping().clone();
         // Boxed, so that an open socket does not hold on to the room that its start took.
-        let init = timeout(INIT_TIMEOUT, Box::pin(self.init(authorization))).await;
-        let viewer = init.map_err(|_| Close::no_init())??;
+        let init = timeout(INIT_TIMEOUT, Box::pin(self.init(authorization)));
+        let init = stopping.run_until_cancelled(init).await.ok_or(Close::going_away())?;
+        let _own_seat = init.map_err(|_| Close::no_init())??;
+        self.serve().await
+    }
+
+    /// Serves until the session ends, the client goes or breaks the rules, or the process stops: then what
+    /// runs comes to its end before.
+    async fn serve(&mut self) -> Result<Infallible, End> {
         let app = self.http.app.clone();
-        let mut closed = pin!(auth::ended(&app, viewer.as_ref()));
-        let mut operations = Operations::default();
+        let mut ended = pin!(auth::ended(app.clone(), self.viewer.clone()));
+        let mut operations = Operations::new(&self.http, Running::default());
         let mut heartbeat = Heartbeat::new();
         loop {
             tokio::select! {
-                error = &mut closed => return Err(Some(Close::forbidden(&error))),
+                error = &mut ended => return Err(Some(Close::because(&error))),
                 received = self.socket.recv() => {
                     heartbeat.heard = true;
-                    if let Some(text) = text(received)? {
-                        self.obey(FromClient::parse(&text)?, viewer.as_ref(), &mut operations).await?;
+                    let Some(text) = text(received)? else { continue };
+                    match FromClient::parse(&text)? {
+                        FromClient::Ping { authorization: Some(fresh), .. } => {
+                            // Boxed, for it is rare, and a waiting socket should hold no room for it.
+                            Box::pin(self.renew(&fresh)).await?;
+                            ended.set(auth::ended(app.clone(), self.viewer.clone()));
+                        }
+                        message => self.obey(message, &mut operations).await?,
                     }
                 }
-                event = operations.next() => self.send(Message::Text(event.text.into())).await?,
+                text = operations.next() => {
+                    let text = text.ok_or(Close::going_away())?;
+                    self.send(Message::Text(text.into())).await?;
+                }
                 _ = heartbeat.timer.tick() => {
                     heartbeat.check()?;
                     self.send(Message::Ping(axum::body::Bytes::new())).await?;
@@ -123,42 +138,51 @@ impl Connection {
     }
 
     /// Waits for `connection_init` and answers it. A token in it goes before one in the headers.
-    async fn init(&mut self, header: Option<String>) -> Result<Option<Viewer>, End> {
+    async fn init(&mut self, header: Option<String>) -> Result<Option<UserSeat>, End> {
         loop {
             let Some(text) = text(self.socket.recv().await)? else { continue };
             match FromClient::parse(&text)? {
                 FromClient::Init { authorization } => {
                     let authorization = authorization.as_deref().or(header.as_deref());
-                    let viewer = authenticate(&self.http, authorization)
-                        .await
-                        .map_err(|error| Close::forbidden(&error))?;
+                    if let Some(authorization) = authorization {
+                        self.viewer = Some(authenticate(&self.http, authorization).await?);
+                    }
+                    let own_seat = self.http.seats.take_of(self.viewer.as_ref());
+                    let own_seat = own_seat.map_err(|error| Close::because(&error))?;
                     self.send(ToClient::ConnectionAck.message()).await?;
-                    return Ok(viewer);
+                    return Ok(own_seat);
                 }
-                FromClient::Ping(payload) => self.send(ToClient::Pong { payload }.message()).await?,
+                FromClient::Ping { payload, .. } => self.send(ToClient::Pong { payload }.message()).await?,
                 FromClient::Subscribe { .. } => return Err(Some(Close::unauthorized())),
                 FromClient::Pong | FromClient::Complete { .. } => {}
             }
         }
     }
 
-    async fn obey(
-        &mut self,
-        message: FromClient<'_>,
-        viewer: Option<&Viewer>,
-        operations: &mut Operations,
-    ) -> Result<(), End> {
+    /// Goes on under a fresh token of the same session; what runs does not notice.
+    async fn renew(&mut self, authorization: &str) -> Result<(), End> {
+        let fresh = authenticate(&self.http, authorization).await?;
+        if self.viewer.as_ref().is_none_or(|viewer| viewer.session != fresh.session) {
+            return Err(Some(Close::because(&Error::Forbidden("The token is one of another session."))));
+        }
+        self.viewer = Some(fresh);
+        self.send(ToClient::Pong { payload: None }.message()).await
+    }
+
+    async fn obey(&mut self, message: FromClient<'_>, operations: &mut Operations) -> Result<(), End> {
         match message {
             FromClient::Init { .. } => Err(Some(Close::second_init())),
-            FromClient::Ping(payload) => self.send(ToClient::Pong { payload }.message()).await,
+            FromClient::Ping { payload, .. } => self.send(ToClient::Pong { payload }.message()).await,
             FromClient::Pong => Ok(()),
             FromClient::Complete { id } => {
                 operations.running().stop(&id);
                 Ok(())
             }
+            // The client asks the next process, when it has heard that this one stops.
+            FromClient::Subscribe { .. } if self.http.app.stopping().is_cancelled() => Ok(()),
             FromClient::Subscribe { id, request } => {
                 let operation =
-                    Operation::new(&self.http, viewer.cloned(), self.meta.clone(), request, write);
+                    Operation::new(&self.http, self.viewer.clone(), self.meta.clone(), request, write);
                 match operations.running().place(&id) {
                     Ok(place) => operations.push(place.run(operation)),
                     Err(NoPlace::Taken) => return Err(Some(Close::duplicate(&id))),
@@ -173,19 +197,20 @@ impl Connection {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {
-        match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
+        match timeout(self.http.write_timeout, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(None),
-            Err(_) => Err(Some(Close::try_again("The client reads too slowly"))),
+            Err(_) => {
+                telemetry::metrics().slow_consumer();
+                Err(Some(Close::because(&Error::SlowConsumer)))
+            }
         }
     }
 }
 
-async fn authenticate(http: &Http, authorization: Option<&str>) -> Result<Option<Viewer>, Error> {
-    match authorization {
-        Some(value) => http.app.authenticate(auth::token(value)?).await.map(Some),
-        None => Ok(None),
-    }
+async fn authenticate(http: &Http, authorization: &str) -> Result<Viewer, Close> {
+    let viewer = async { http.app.authenticate(auth::token(authorization)?).await };
+    viewer.await.map_err(|error| Close::because(&error))
 }
 
 /// The text of a message; control frames have none.
@@ -213,10 +238,6 @@ impl Heartbeat {
     }
 
     fn check(&mut self) -> Result<(), End> {
-        if std::mem::take(&mut self.heard) {
-            Ok(())
-        } else {
-            Err(Some(Close::try_again("The client is silent")))
-        }
+        if std::mem::take(&mut self.heard) { Ok(()) } else { Err(Some(Close::silent())) }
     }
 }

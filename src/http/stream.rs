@@ -11,13 +11,13 @@ mod reservation;
 use std::borrow::Cow;
 use std::time::Instant;
 
-use async_graphql::parser::types::OperationType;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::mpsc::error::TrySendError;
 use url::form_urlencoded;
 
 use self::connection::{Connection, Outlet};
@@ -25,7 +25,8 @@ use super::graphql::{check_method, meta, overloaded, place, read_json, viewer};
 use super::negotiate::{Content, Media, asks_for_events, takes_events};
 use super::operations::{MAX_ID, NoPlace, Operation, Operations, Running};
 use super::reply::{self, Answer};
-use super::{Http, Seat, body};
+use super::seat::Seat;
+use super::{Http, body};
 use crate::domain::{Code, Error};
 use crate::graphql::request::Incoming;
 use crate::telemetry::{self, RequestId, within_request};
@@ -94,21 +95,17 @@ async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Res
     };
     let viewer = viewer(http, &parts.headers).await?;
     let mut operation = Operation::new(http, viewer.clone(), meta(parts, id), incoming, event::plain);
-    let kind = match operation.admit().await {
-        Ok(admitted) => {
-            check_method(&admitted, &parts.method)?;
-            admitted.kind
-        }
+    match operation.admit().await {
+        Ok(admitted) => check_method(&admitted, &parts.method)?,
         // A browser shows its page nothing of an answer that is no stream.
         Err(refusal) => return Ok(event_stream(operation.refused("", refusal).into())),
-    };
+    }
+    let own_seat = http.seats.take_of(viewer.as_ref())?;
+    let (outlet, response) = Outlet::new(http, parts, id, seat(http)?);
     let running = Running::default();
-    let (outlet, response) = Outlet::new(parts, id, seat(http)?);
-    let mut operations = Operations::new(running.clone());
+    let mut operations = Operations::new(http, running.clone());
     operations.push(running.place("").map_err(no_place)?.run(operation));
-    // What changes something is better not left in the middle.
-    let finishes = kind != OperationType::Subscription;
-    let connection = Connection::distinct(http, viewer, operations, finishes);
+    let connection = Connection::distinct(http, viewer, own_seat, operations);
     http.socket_tasks.spawn(connection.run(outlet));
     Ok(response)
 }
@@ -116,7 +113,7 @@ async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Res
 /// Reserves a stream for whoever asks.
 async fn reserve(http: &Http, parts: &Parts) -> Result<Response, Answer> {
     let viewer = viewer(http, &parts.headers).await?;
-    let token = reservation::reserve(http, viewer).ok_or_else(overloaded)?;
+    let token = reservation::reserve(http, viewer)?;
     let plain = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok((StatusCode::CREATED, [plain], token).into_response())
 }
@@ -133,7 +130,7 @@ async fn open(http: &Http, parts: &Parts, token: &str, id: &RequestId) -> Result
     {
         return Err(unknown());
     }
-    let (outlet, response) = Outlet::new(parts, id, seat(http)?);
+    let (outlet, response) = Outlet::new(http, parts, id, seat(http)?);
     reserved.open(outlet).map_err(|_| conflict("The stream is open already."))?;
     Ok(response)
 }
@@ -148,6 +145,9 @@ async fn accept(
 ) -> Result<Response, Answer> {
     let viewer = viewer(http, &parts.headers).await?;
     let reserved = reservation::of(http, token, viewer.as_ref())?;
+    if http.app.stopping().is_cancelled() {
+        return Err(overloaded());
+    }
     let bytes = json(http, &parts.headers, body).await?;
     let incoming: Incoming<'_> = body::parse(&bytes)?;
     let operation_id = incoming.operation_id.clone().filter(|id| !id.is_empty() && id.len() <= MAX_ID);
@@ -156,9 +156,12 @@ async fn accept(
     let mut operation = Operation::new(http, viewer, meta(parts, id), incoming, event::addressed);
     operation.admit().await?;
     let place = reserved.running().place(&operation_id).map_err(no_place)?;
-    if reserved.send(place.run(operation)).is_err() {
+    if let Err(unsent) = reserved.send(place.run(operation)) {
         reserved.running().stop(&operation_id);
-        return Err(no_place(NoPlace::TooMany));
+        return Err(match unsent {
+            TrySendError::Full(_) => no_place(NoPlace::TooMany),
+            TrySendError::Closed(_) => unknown(),
+        });
     }
     Ok(StatusCode::ACCEPTED.into_response())
 }

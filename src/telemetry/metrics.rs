@@ -19,6 +19,8 @@ const OPERATION_DURATION: &str = "fowergram_graphql_duration_seconds";
 const DOCUMENTS: &str = "fowergram_graphql_documents_total";
 const REFUSED: &str = "fowergram_http_overload_refusals_total";
 const SOCKETS: &str = "fowergram_sockets";
+const SOCKETS_CLOSED: &str = "fowergram_sockets_closed_total";
+const SLOW_CONSUMERS: &str = "fowergram_slow_consumers_total";
 const SUBSCRIPTIONS: &str = "fowergram_subscriptions";
 
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -127,6 +129,17 @@ impl Metrics {
         Gauged::new(&self.sockets)
     }
 
+    /// A WebSocket that ended, with its close code; none where the client went without a word.
+    pub fn socket_closed(&self, code: Option<u16>) {
+        let code = code.map_or_else(|| "gone".to_owned(), |code| code.to_string());
+        counter!(SOCKETS_CLOSED, "code" => code).increment(1);
+    }
+
+    /// A client of a socket or event stream that did not read, and was cut off.
+    pub fn slow_consumer(&self) {
+        counter!(SLOW_CONSUMERS).increment(1);
+    }
+
     /// A running subscription, for as long as what comes back lives.
     pub fn subscription(&self) -> Gauged {
         Gauged::new(&self.subscriptions)
@@ -141,6 +154,11 @@ fn describe() {
     describe_counter!(DOCUMENTS, "GraphQL documents, by whether they were validated before.");
     describe_counter!(REFUSED, "Requests refused because too many were running.");
     describe_gauge!(SOCKETS, "Open WebSockets and event streams.");
+    describe_counter!(SOCKETS_CLOSED, "WebSockets that ended, by the server's close code.");
+    describe_counter!(
+        SLOW_CONSUMERS,
+        "Sockets and event streams cut off because their clients did not read."
+    );
     describe_gauge!(SUBSCRIPTIONS, "Running subscriptions.");
 }
 

@@ -19,11 +19,22 @@ const MAX_REASON: usize = 123;
 
 /// What a client says.
 pub enum FromClient<'a> {
-    Init { authorization: Option<Cow<'a, str>> },
-    Ping(Option<&'a RawValue>),
+    Init {
+        authorization: Option<Cow<'a, str>>,
+    },
+    /// With `authorization`, a fresh access token; the payload is then none to be sent back.
+    Ping {
+        payload: Option<&'a RawValue>,
+        authorization: Option<Cow<'a, str>>,
+    },
     Pong,
-    Subscribe { id: Cow<'a, str>, request: Incoming<'a> },
-    Complete { id: Cow<'a, str> },
+    Subscribe {
+        id: Cow<'a, str>,
+        request: Incoming<'a>,
+    },
+    Complete {
+        id: Cow<'a, str>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -37,7 +48,7 @@ struct Envelope<'a> {
 }
 
 #[derive(Deserialize, Default)]
-struct InitPayload<'a> {
+struct Credentials<'a> {
     #[serde(default, borrow, alias = "Authorization")]
     authorization: Option<Cow<'a, str>>,
 }
@@ -48,17 +59,12 @@ impl<'a> FromClient<'a> {
         let Envelope { kind, id, payload } = serde_json::from_str(text)
             .map_err(|_| Close::invalid("The message is not one of the protocol"))?;
         match &*kind {
-            "connection_init" => {
-                let payload =
-                    payload.map(|payload| serde_json::from_str::<Option<InitPayload<'_>>>(payload.get()));
-                let payload = payload
-                    .transpose()
-                    .map_err(|_| Close::invalid("The payload of connection_init is not an object"))?
-                    .flatten()
-                    .unwrap_or_default();
-                Ok(Self::Init { authorization: payload.authorization })
+            "connection_init" => Ok(Self::Init { authorization: authorization(payload)? }),
+            "ping" => {
+                let authorization = authorization(payload)?;
+                let payload = payload.filter(|_| authorization.is_none());
+                Ok(Self::Ping { payload, authorization })
             }
-            "ping" => Ok(Self::Ping(payload)),
             "pong" => Ok(Self::Pong),
             "subscribe" => {
                 let request = payload
@@ -70,6 +76,14 @@ impl<'a> FromClient<'a> {
             _ => Err(Close::invalid("The message has an unknown type")),
         }
     }
+}
+
+/// What a payload says of who sends it.
+fn authorization(payload: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Close> {
+    let Some(payload) = payload else { return Ok(None) };
+    let credentials: Option<Credentials<'_>> = serde_json::from_str(payload.get())
+        .map_err(|_| Close::invalid("The payload is not an object, or its authorization is not a text"))?;
+    Ok(credentials.unwrap_or_default().authorization)
 }
 
 fn required(id: Option<Cow<'_, str>>) -> Result<Cow<'_, str>, Close> {
@@ -140,9 +154,9 @@ impl Close {
         Self::new(1009, "The message is too long")
     }
 
-    /// The client reads too slowly, or not at all.
-    pub const fn try_again(reason: &'static str) -> Self {
-        Self::new(1013, reason)
+    /// The client does not answer pings.
+    pub const fn silent() -> Self {
+        Self::new(1013, "The client is silent")
     }
 
     pub const fn invalid(reason: &'static str) -> Self {
@@ -153,9 +167,11 @@ impl Close {
         Self::new(4401, "Unauthorized")
     }
 
-    /// The token is not good, or no longer: refresh it and come back.
-    pub fn forbidden(error: &Error) -> Self {
-        Self { code: 4403, reason: error.code().as_str().into() }
+    /// Because of an error, which its code tells. What may pass by itself is to be tried again; else it is
+    /// the token, which is not good, or no longer.
+    pub fn because(error: &Error) -> Self {
+        let passes = error.is_transient() || matches!(error, Error::SlowConsumer);
+        Self { code: if passes { 1013 } else { 4403 }, reason: error.code().as_str().into() }
     }
 
     pub const fn no_init() -> Self {
@@ -170,6 +186,10 @@ impl Close {
 
     pub const fn second_init() -> Self {
         Self::new(4429, "Too many initialisation requests")
+    }
+
+    pub const fn code(&self) -> u16 {
+        self.code
     }
 
     pub fn message(self) -> Message {
@@ -188,6 +208,17 @@ mod tests {
         for empty in [r#"{"type":"connection_init"}"#, r#"{"type":"connection_init","payload":null}"#] {
             assert!(matches!(FromClient::parse(empty), Ok(FromClient::Init { authorization: None })));
         }
+        let Ok(FromClient::Ping { payload: Some(payload), authorization: None }) =
+            FromClient::parse(r#"{"type":"ping","payload":{"a":1}}"#)
+        else {
+            panic!("not read")
+        };
+        assert_eq!(payload.get(), r#"{"a":1}"#);
+        let fresh = FromClient::parse(r#"{"type":"ping","payload":{"authorization":"Bearer x","a":1}}"#);
+        let Ok(FromClient::Ping { payload: None, authorization: Some(text) }) = fresh else {
+            panic!("a token must not come back")
+        };
+        assert_eq!(text, "Bearer x");
         let escaped =
             r#"{"id":"\u0061","type":"subscribe","payload":{"query":"{\n a }","variables":{"a":[1]}}}"#;
         let Ok(FromClient::Subscribe { id, request }) = FromClient::parse(escaped) else {
@@ -207,8 +238,22 @@ mod tests {
             r#"{"type":"subscribe","id":"1","payload":{"variables":{}}}"#,
             r#"{"type":"complete"}"#,
             r#"{"type":"connection_init","payload":"x"}"#,
+            r#"{"type":"connection_init","payload":{"authorization":1}}"#,
+            r#"{"type":"ping","payload":{"authorization":1}}"#,
         ] {
             assert_eq!(FromClient::parse(bad).err().map(|close| close.code), Some(4400), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_to_be_tried_again() {
+        for (error, code, reason) in [
+            (Error::TokenExpired, 4403, "TOKEN_EXPIRED"),
+            (Error::SlowConsumer, 1013, "SLOW_CONSUMER"),
+            (Error::RateLimited { retry_after_ms: 1 }, 1013, "RATE_LIMITED"),
+            (Error::ShardUnavailable, 1013, "SHARD_UNAVAILABLE"),
+        ] {
+            assert_eq!(Close::because(&error), Close::new(code, reason));
         }
     }
 

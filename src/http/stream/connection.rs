@@ -16,15 +16,14 @@ use super::event::{self, KEEP_ALIVE};
 use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::graphql::error::Refusal;
-use crate::http::operations::{Events, Operations, Told, Write};
+use crate::http::operations::{Events, Operations, Running, Told, Write};
+use crate::http::seat::{Seat, UserSeat};
 use crate::http::server::Cut;
-use crate::http::{Http, Seat, auth};
-use crate::telemetry::RequestId;
+use crate::http::{Http, auth};
+use crate::telemetry::{self, RequestId};
 
 /// How often something is written where nothing happens, for proxies that end what is silent.
 const SILENCE: Duration = Duration::from_secs(12);
-/// How long one event may take to be written.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way into the body of a response. It holds one event that was not taken; what the server's
 /// connection has taken is bounded by its buffer.
@@ -32,6 +31,7 @@ pub struct Outlet {
     id: RequestId,
     body: mpsc::Sender<Bytes>,
     cut: Option<Cut>,
+    timeout: Duration,
     _seat: Seat,
 }
 
@@ -40,15 +40,17 @@ pub struct Gone;
 
 impl Outlet {
     /// The answer to this request, and the way into its body.
-    pub fn new(parts: &Parts, id: &RequestId, seat: Seat) -> (Self, Response) {
+    pub fn new(http: &Http, parts: &Parts, id: &RequestId, seat: Seat) -> (Self, Response) {
         let (body, mut events) = mpsc::channel(1);
         let events = poll_fn(move |context| events.poll_recv(context)).map(Ok::<Bytes, Infallible>);
         let cut = parts.extensions.get::<Cut>().cloned();
-        (Self { id: id.clone(), body, cut, _seat: seat }, super::event_stream(Body::from_stream(events)))
+        let outlet = Self { id: id.clone(), body, cut, timeout: http.write_timeout, _seat: seat };
+        (outlet, super::event_stream(Body::from_stream(events)))
     }
 
     async fn write(&self, text: impl Into<Bytes>) -> Result<(), Gone> {
-        let Ok(written) = timeout(WRITE_TIMEOUT, self.body.send(text.into())).await else {
+        let Ok(written) = timeout(self.timeout, self.body.send(text.into())).await else {
+            telemetry::metrics().slow_consumer();
             if let Some(cut) = &self.cut {
                 cut.now();
             }
@@ -65,42 +67,44 @@ pub struct Connection {
     /// Operations that are sent to the stream; closed where there are none but the first.
     arrivals: mpsc::Receiver<Events>,
     write: Write,
-    /// Whether a stopping process waits until all is told.
-    finishes: bool,
+    _own_seat: Option<UserSeat>,
 }
 
 impl Connection {
     /// A stream that ends with its one operation.
-    pub fn distinct(http: &Http, viewer: Option<Viewer>, operations: Operations, finishes: bool) -> Self {
+    pub fn distinct(
+        http: &Http,
+        viewer: Option<Viewer>,
+        own_seat: Option<UserSeat>,
+        operations: Operations,
+    ) -> Self {
         let (_, arrivals) = mpsc::channel(1);
-        Self { http: http.clone(), viewer, operations, arrivals, write: event::plain, finishes }
+        Self { http: http.clone(), viewer, operations, arrivals, write: event::plain, _own_seat: own_seat }
     }
 
     /// A stream for whatever operations are sent to it.
     pub fn single(
         http: &Http,
         viewer: Option<Viewer>,
-        operations: Operations,
+        own_seat: Option<UserSeat>,
+        running: Running,
         arrivals: mpsc::Receiver<Events>,
     ) -> Self {
-        Self { http: http.clone(), viewer, operations, arrivals, write: event::addressed, finishes: false }
+        let operations = Operations::new(http, running);
+        let write = event::addressed;
+        Self { http: http.clone(), viewer, operations, arrivals, write, _own_seat: own_seat }
     }
 
     /// Serves until all is told, the session ends, the client goes or the process stops. In the last case
-    /// the answer ends without `complete`, which would tell clients not to come back.
+    /// what was accepted comes to its end, and the answer ends without a `complete` for subscriptions,
+    /// which would tell clients not to come back.
     pub async fn run(mut self, outlet: Outlet) {
-        let stopping = self.http.app.stopping().clone();
-        let finishes = self.finishes;
-        let serving = self.serve(&outlet);
         // A client that has gone needs no farewell.
-        let _: Option<Result<(), Gone>> =
-            if finishes { Some(serving.await) } else { stopping.run_until_cancelled(serving).await };
+        let _: Result<(), Gone> = self.serve(&outlet).await;
     }
 
     async fn serve(&mut self, outlet: &Outlet) -> Result<(), Gone> {
-        let app = self.http.app.clone();
-        let viewer = self.viewer.clone();
-        let mut ended = pin!(auth::ended(&app, viewer.as_ref()));
+        let mut ended = pin!(auth::ended(self.http.app.clone(), self.viewer.clone()));
         let mut silence = interval_at(Instant::now() + SILENCE, SILENCE);
         silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Some browsers see no stream before its first bytes.
@@ -112,11 +116,23 @@ impl Connection {
                 Some(events) = self.arrivals.recv(), if self.operations.has_room() => {
                     self.operations.push(events);
                 }
-                event = self.operations.next() => outlet.write(event.text).await?,
+                text = self.operations.next() => match text {
+                    Some(text) => outlet.write(text).await?,
+                    None if self.arrivals.is_closed() => return Ok(()),
+                    None => self.take_the_last().await,
+                },
                 _ = silence.tick() => outlet.write(KEEP_ALIVE).await?,
             }
         }
         Ok(())
+    }
+
+    /// Lets no more operations arrive, and takes those that were accepted meanwhile.
+    async fn take_the_last(&mut self) {
+        self.arrivals.close();
+        while let Some(events) = self.arrivals.recv().await {
+            self.operations.push(events);
+        }
     }
 
     /// Tells each operation why it ends.

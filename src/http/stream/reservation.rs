@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -14,7 +15,8 @@ use super::unknown;
 use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::http::Http;
-use crate::http::operations::{Events, MAX_OPERATIONS, Operations, Running};
+use crate::http::graphql::overloaded;
+use crate::http::operations::{Events, MAX_OPERATIONS, Running};
 use crate::http::reply::Answer;
 
 /// How long a reserved stream waits to be opened.
@@ -70,10 +72,10 @@ impl Reservation {
         }
     }
 
-    /// Hands an operation to the stream, which begins it; an error where too many wait for that, as they
-    /// do while the client does not read.
-    pub fn send(&self, events: Events) -> Result<(), ()> {
-        self.arrivals.try_send(events).map_err(|_| ())
+    /// Hands an operation to the stream, which begins it. An error where too many wait for that, as they do
+    /// while the client does not read, and where the stream is over.
+    pub fn send(&self, events: Events) -> Result<(), TrySendError<Events>> {
+        self.arrivals.try_send(events)
     }
 }
 
@@ -87,19 +89,20 @@ pub fn of(http: &Http, token: &str, viewer: Option<&Viewer>) -> Result<Arc<Reser
     if reserved.is_of(viewer) { Ok(reserved) } else { Err(unknown()) }
 }
 
-/// Reserves a stream; its token. `None` where too many wait, or the process stops.
-pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Option<String> {
-    let place = Arc::clone(&http.reservations.waiting).try_acquire_owned().ok()?;
+/// Reserves a stream; its token. Refused where too many wait, the viewer has too many, or the process
+/// stops.
+pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Result<String, Answer> {
+    let own_seat = http.seats.take_of(viewer.as_ref())?;
+    let place = Arc::clone(&http.reservations.waiting).try_acquire_owned().map_err(|_| overloaded())?;
     let stopping = http.app.stopping().clone();
     if stopping.is_cancelled() {
-        return None;
+        return Err(overloaded());
     }
     let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let running = Running::default();
-    let operations = Operations::new(running.clone());
     let (arrivals, arriving) = mpsc::channel(MAX_OPERATIONS);
     let (opening, opened) = oneshot::channel();
-    let connection = Connection::single(http, viewer.clone(), operations, arriving);
+    let connection = Connection::single(http, viewer.clone(), own_seat, running.clone(), arriving);
     let reservation = Reservation { viewer, running, arrivals, opening: Mutex::new(Some(opening)) };
     http.reservations.known.insert(token.clone(), Arc::new(reservation));
     let known = Known { http: http.clone(), token: token.clone() };
@@ -111,7 +114,7 @@ pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Option<String> {
             connection.run(outlet).await;
         }
     });
-    Some(token)
+    Ok(token)
 }
 
 /// Makes a stream unknown when it is over.
