@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::connection::State;
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, ConnectOptions, Event as ClientEvent, HeaderMap, Subscriber};
+use async_nats::{Client, ConnectOptions, Event as ClientEvent, HeaderMap, HeaderValue, Subscriber};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -47,6 +48,11 @@ const DEAD_BYTES: [i64; 2] = [1 << 26, 1 << 24];
 /// The id of the event that a message carries, where the message's own id is another: a dead event that
 /// is replayed.
 pub(crate) const EVENT_ID: &str = "Fowergram-Event-Id";
+
+/// The id of the event that a message with these headers carries.
+pub(crate) fn event_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(EVENT_ID).or_else(|| headers.get(NATS_MESSAGE_ID)).map(HeaderValue::as_str)
+}
 
 /// The connection to NATS. Cheap to clone.
 #[derive(Clone)]

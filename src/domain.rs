@@ -35,6 +35,7 @@ pub mod staff;
 pub mod stream;
 pub mod text;
 pub mod token;
+pub mod typing;
 pub mod upload;
 pub mod walk;
 

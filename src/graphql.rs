@@ -29,6 +29,7 @@ pub mod session;
 pub mod staff;
 pub mod subscription;
 pub mod types;
+pub mod typing;
 pub mod user;
 pub mod variables;
 pub mod viewer;
@@ -62,6 +63,7 @@ pub struct Mutation(
     message::MessageMutation,
     message_change::MessageChangeMutation,
     notification::NotificationMutation,
+    typing::TypingMutation,
 );
 
 /// The schema in the schema definition language, as `schema.graphql` holds it.

@@ -7,14 +7,16 @@
 
 pub mod cursor;
 mod pump;
+mod registry;
 mod ring;
+mod signal;
 mod source;
 mod stream;
+mod subject;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dashmap::DashMap;
 use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -29,15 +31,18 @@ pub use crate::domain::stream::Position;
 use crate::store::stream::Marker;
 use crate::store::{Store, comment, log, message};
 use pump::Pump;
+use registry::Registry;
 use ring::Ring;
+use signal::SignalState;
+pub use signal::{Said, Signal, signals};
 use source::Source;
 pub use stream::{Item, Ready, stream};
+use subject::Subject;
 
 /// How often the counters of all topics that are listened to are compared with the rows.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// How long somebody who starts to listen waits for NATS. Without it the topic is checked every
-/// [`CHECK_EVERY`].
-const SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait before a shard that did not answer is asked again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// What can be listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +109,8 @@ pub enum Found {
 pub struct Hub(Arc<Inner>);
 
 struct Inner {
-    topics: DashMap<Topic, Weak<TopicState>>,
+    topics: Registry<Topic, TopicState>,
+    signals: Registry<Signal, SignalState>,
     source: Source,
     bus: Bus,
     tasks: TaskTracker,
@@ -126,8 +132,8 @@ impl Hub {
     /// Starts the process-wide check. It and the pumps end when `stop` is cancelled.
     pub fn start(store: Store, feeds: Feeds, bus: Bus, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let source = Source::new(store, feeds);
-        let inner = Inner { topics: DashMap::new(), source, bus, tasks: tasks.clone(), stop };
-        let hub = Self(Arc::new(inner));
+        let (topics, signals) = (Registry::new(), Registry::new());
+        let hub = Self(Arc::new(Inner { topics, signals, source, bus, tasks: tasks.clone(), stop }));
         tasks.spawn(hub.clone().check_until_stopped());
         hub
     }
@@ -140,34 +146,30 @@ impl Hub {
         Ok(TopicHandle { state, attached })
     }
 
-    /// The topic's state, shared by all who listen or are about to. Nothing is awaited under the map's lock.
+    /// The topic's state, shared by all who listen or are about to.
     fn state(&self, topic: Topic) -> Arc<TopicState> {
-        let mut entry = self.0.topics.entry(topic).or_default();
-        if let Some(state) = entry.upgrade() {
-            return state;
-        }
-        let stop = self.0.stop.child_token();
-        let state = Arc::new(TopicState {
-            topic,
-            hub: Arc::downgrade(&self.0),
-            ring: Arc::new(Ring::new()),
-            started: OnceCell::new(),
-            _stop_with_last: stop.clone().drop_guard(),
-            stop,
-        });
-        *entry = Arc::downgrade(&state);
-        drop(entry);
-        metrics::gauge!("fowergram_live_topics").increment(1);
-        state
+        self.0.topics.hold(topic, || {
+            metrics::gauge!("fowergram_live_topics").increment(1);
+            let stop = self.0.stop.child_token();
+            TopicState {
+                topic,
+                hub: Arc::downgrade(&self.0),
+                ring: Arc::new(Ring::new()),
+                started: OnceCell::new(),
+                _stop_with_last: stop.clone().drop_guard(),
+                stop,
+            }
+        })
     }
 
     async fn start_topic(&self, state: &TopicState) -> Result<()> {
         let Inner { source, bus, tasks, .. } = &*self.0;
-        let pump = Pump::new(state.topic, state.ring.clone(), source.clone(), bus.clone());
-        let subscriber = pump.subscribe().await;
+        // Without NATS there is nothing to hear; then the process-wide check tells of new rows.
+        let subject = Subject::listen(bus.clone(), state.topic.subject()).await;
+        let pump = Pump::new(state.topic, state.ring.clone(), source.clone());
         state.ring.begin(source.position(state.topic).await?);
         let stop = state.stop.clone();
-        tasks.spawn(async move { stop.run_until_cancelled(pump.run(subscriber)).await });
+        tasks.spawn(async move { stop.run_until_cancelled(pump.run(subject)).await });
         Ok(())
     }
 
@@ -187,8 +189,7 @@ impl Hub {
     }
 
     async fn check(&self) {
-        let states: Vec<Arc<TopicState>> =
-            self.0.topics.iter().filter_map(|entry| entry.value().upgrade()).collect();
+        let states = self.0.topics.held();
         let started = |state: &&Arc<TopicState>| state.started.initialized();
         let topics: Vec<Topic> = states.iter().filter(started).map(|state| state.topic).collect();
         if topics.is_empty() {
@@ -207,8 +208,7 @@ impl Drop for TopicState {
     fn drop(&mut self) {
         metrics::gauge!("fowergram_live_topics").decrement(1);
         if let Some(hub) = self.hub.upgrade() {
-            // Not if somebody came meanwhile and has put a new state there.
-            hub.topics.remove_if(&self.topic, |_, state| state.strong_count() == 0);
+            hub.topics.forget(&self.topic);
         }
     }
 }
@@ -227,6 +227,11 @@ impl TopicHandle {
     /// Where the topic stood when this handle was made.
     pub fn attached(&self) -> Position {
         self.attached
+    }
+
+    /// Where the topic stands.
+    pub fn newest(&self) -> Position {
+        self.state.ring.newest()
     }
 
     /// The changes behind a position: from the ring if it reaches back so far, else from the rows.

@@ -34,5 +34,6 @@ mod startup;
 mod story;
 mod stranger;
 mod torture;
+mod typing;
 mod viewer_events;
 mod walk;

@@ -1,19 +1,26 @@
 //! What happens to a post, told to those who look at it.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fowergram::app::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
-use crate::harness::World;
 use crate::harness::client::{Client, Person, Socket, code, text};
+use crate::harness::{World, eventually, serve};
 
 const COMMENTS: &str = "subscription ($id: ID!, $after: Cursor) { postCommented(postId: $id, after: $after) {
     __typename cursor replayed ... on PostEvent {
         post { id commentCount } actor { username } comment { id text parent { id } author { username } } } } }";
+const LIKES: &str = "subscription ($id: ID!) { postLiked(postId: $id) {
+    __typename cursor replayed at ... on PostEvent { post { id likeCount } actor { username } comment { id } } } }";
 
 /// Two API processes, a worker, and some people at the first.
 async fn system(world: &World, names: &[&str]) -> (Vec<Person>, std::net::SocketAddr) {
@@ -184,7 +191,9 @@ async fn comments_are_told_to_whom_the_post_is_shown() {
 
     // Who may not see the post any more hears no more of it, and does not come back.
     set_state(&world, ada, 2).await;
-    assert_eq!(refusal(bob, COMMENTS, json!({ "id": post })).await.as_deref(), Some("NOT_FOUND"));
+    for query in [COMMENTS, LIKES] {
+        assert_eq!(refusal(bob, query, json!({ "id": post })).await.as_deref(), Some("NOT_FOUND"), "{query}");
+    }
     set_state(&world, ada, 0).await;
     let mut sockets = [listen(bob, &post, None).await, listen(&bob.at(second), &post, None).await];
     for socket in &mut sockets {
@@ -212,5 +221,146 @@ async fn comments_are_told_to_whom_the_post_is_shown() {
         }
     }
     assert_eq!(ends, BTreeSet::from(["NOT_FOUND".to_owned()]));
+    world.close().await;
+}
+
+/// A way to NATS on which it is heard what a process asks for, and which can be cut.
+struct Tap {
+    address: SocketAddr,
+    asked: Arc<Mutex<String>>,
+    ways: Arc<tokio::sync::Mutex<JoinSet<()>>>,
+    _listening: JoinSet<()>,
+}
+
+impl Tap {
+    async fn before(nats: String) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let asked = Arc::new(Mutex::new(String::new()));
+        let ways = Arc::new(tokio::sync::Mutex::new(JoinSet::new()));
+        let (heard, open) = (asked.clone(), ways.clone());
+        let mut listening = JoinSet::new();
+        listening.spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(&nats).await.expect("NATS answers");
+                open.lock().await.spawn(pass_on(near, far, heard.clone()));
+            }
+        });
+        Self { address, asked, ways, _listening: listening }
+    }
+
+    /// How often this was asked for, since the start.
+    fn times(&self, what: &str) -> usize {
+        self.asked.lock().expect("no panic").matches(what).count()
+    }
+
+    /// The number under which a subject was subscribed to.
+    fn number_of(&self, subject: &str) -> String {
+        let asked = self.asked.lock().expect("no panic");
+        let rest = asked.split(subject).last().unwrap_or_default();
+        rest.chars().take_while(char::is_ascii_digit).collect()
+    }
+
+    async fn cut(&self) {
+        self.ways.lock().await.shutdown().await;
+    }
+}
+
+async fn pass_on(near: TcpStream, far: TcpStream, heard: Arc<Mutex<String>>) {
+    let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
+    let there = async {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from_near.read(&mut bytes).await {
+            heard.lock().expect("no panic").push_str(&String::from_utf8_lossy(&bytes[..count]));
+            to_far.write_all(&bytes[..count]).await.expect("NATS takes it");
+        }
+    };
+    tokio::select! {
+        () = there => {}
+        _ = tokio::io::copy(&mut from_far, &mut to_near) => {}
+    }
+}
+
+/// Whoever is told of in the next event.
+async fn liker(socket: &mut Socket) -> Value {
+    let event = socket.event().await["postLiked"].take();
+    assert_eq!((&event["__typename"], &event["replayed"]), (&json!("PostEvent"), &json!(false)));
+    assert!(event["comment"].is_null() && event["cursor"].is_string(), "{event}");
+    event["actor"]["username"].clone()
+}
+
+async fn unlike(who: &Person, post: &str) {
+    let answer = who.on("unlikePost(id: $id) { post { id } }", post).await;
+    assert!(answer["errors"].is_null(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn likes_are_told_to_many_by_one_subscription() {
+    const SOCKETS: usize = 12;
+    let world = World::new().await;
+    let (people, _) = system(&world, &["ada", "bob", "cyd", "dan"]).await;
+    let [ada, bob, cyd, dan] = people.as_slice() else { panic!("four people") };
+    let nats = world.servers().nats().url();
+    let tap = Tap::before(nats.trim_start_matches("nats://").to_owned()).await;
+    let app = world.process_with(Role::Api, &[&format!("--nats-url=nats://{}", tap.address)]).await;
+    let reader = bob.at(serve(&app).await);
+    let post = ada.client.post("look").await;
+    let subscribed = format!("event.post.liked.{post} ");
+    let again = async |who: &Person| {
+        unlike(who, &post).await;
+        who.like(&post).await;
+    };
+    // Until it is told: then the subscription is in force.
+    let heard = async |socket: &mut Socket| {
+        let told = AtomicBool::new(false);
+        let read = async {
+            assert_eq!(liker(socket).await, "cyd");
+            told.store(true, Ordering::Relaxed);
+        };
+        let write = async {
+            while !told.load(Ordering::Relaxed) {
+                again(cyd).await;
+            }
+        };
+        tokio::join!(read, write);
+    };
+
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        let mut socket = reader.client.socket().await;
+        socket.subscribe(LIKES, json!({ "id": post })).await;
+        heard(&mut socket).await;
+        sockets.push(socket);
+    }
+    // What is taken back is not told, and what comes next is.
+    unlike(cyd, &post).await;
+    dan.like(&post).await;
+    for socket in &mut sockets {
+        while liker(socket).await != "dan" {}
+    }
+    // Who likes it is not named to those who may not see them.
+    set_state(&world, cyd, 2).await;
+    again(cyd).await;
+    for socket in &mut sockets {
+        assert_eq!(liker(socket).await, Value::Null);
+    }
+    set_state(&world, cyd, 0).await;
+    assert_eq!(tap.times(&subscribed), 1, "one subscription for all");
+
+    // It outlives a broken connection to NATS.
+    tap.cut().await;
+    for socket in &mut sockets {
+        heard(socket).await;
+    }
+    assert_eq!(tap.times(&subscribed), 2, "and one more after it");
+
+    // And ends with the last who listens.
+    let ended = format!("UNSUB {}", tap.number_of(&subscribed));
+    sockets.truncate(1);
+    again(dan).await;
+    while liker(&mut sockets[0]).await != "dan" {}
+    assert_eq!(tap.times(&ended), 0, "one still listens");
+    sockets.clear();
+    eventually("the subscription ends", async || (tap.times(&ended) > 0).then_some(())).await;
     world.close().await;
 }

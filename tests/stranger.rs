@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{DocumentOperations, Selection};
+use fowergram::domain::Clock;
+use fowergram::domain::id::{PostId, Slot};
 use serde_json::{Value, json};
 
-use crate::harness::client::{Client, Person, code, picture, text};
+use crate::harness::client::{Client, Person, Socket, code, picture, text};
 use crate::harness::schema::{ROOTS, Schema};
 use crate::harness::{World, eventually};
 
@@ -102,6 +104,9 @@ const MEMBER: &str = "mutation ($id: ID!, $user: ID!) {
     setConversationMember(id: $id, userId: $user, member: true) { conversation { id } } }";
 const FLAGS: &str =
     "mutation ($id: ID!) { setConversationFlags(id: $id, muted: true) { conversation { id } } }";
+const TYPE: &str = "mutation ($id: ID!) { setTyping(conversationId: $id) { ok } }";
+const TYPING: &str = "subscription ($id: ID!) { typing(conversationId: $id) { until } }";
+const LIKED: &str = "subscription ($id: ID!) { postLiked(postId: $id) { cursor } }";
 const COMMENTED: &str = "subscription ($id: ID!) { postCommented(postId: $id) { cursor } }";
 const LISTEN: &str = "subscription ($id: ID!) { messageAdded(conversationId: $id) { cursor } }";
 
@@ -194,6 +199,12 @@ fn anonymous(of: &Things) -> Vec<Row> {
         ("subscription { viewerEvents { cursor } }", json!({}), stranger()),
         (COMMENTED, id(post), stranger()),
         (COMMENTED, id("nonsense"), stranger()),
+        (LIKED, id(post), stranger()),
+        (LIKED, id("nonsense"), stranger()),
+        (TYPING, id(conversation), stranger()),
+        (TYPING, id("nonsense"), stranger()),
+        (TYPE, id(conversation), stranger()),
+        (TYPE, id("nonsense"), stranger()),
         ("subscription { newNotification { cursor } }", json!({}), stranger()),
         ("subscription { userFollowed { cursor } }", json!({}), stranger()),
         ("subscription { feedUpdated { cursor } }", json!({}), stranger()),
@@ -205,6 +216,7 @@ fn signed_in(of: &Things) -> Vec<Row> {
     let id = |id: &str| json!({ "id": id });
     let missing = || refused("NOT_FOUND");
     let Things { ada, post, media, conversation, message, notification, session, .. } = of;
+    let absent = PostId::make(&Clock::system(), Slot::random()).to_string();
     let send = |to: Value, more: (&str, &str)| {
         let mut input = json!({ "idempotencyKey": "k", "to": to, "text": "Hi" });
         input[more.0] = if more.0 == "mediaIds" { json!([more.1]) } else { json!(more.1) };
@@ -238,6 +250,11 @@ fn signed_in(of: &Things) -> Vec<Row> {
         (MEMBER, json!({ "id": conversation, "user": of.bob.id }), missing()),
         (FLAGS, id(conversation), missing()),
         (LISTEN, id(conversation), missing()),
+        (TYPING, id(conversation), missing()),
+        (TYPE, id(conversation), missing()),
+        // Posts are public: of those that the viewer may not see is said the same as of none.
+        (COMMENTED, id(&absent), missing()),
+        (LIKED, id(&absent), missing()),
     ]
 }
 
@@ -332,6 +349,53 @@ async fn what_is_somebody_elses_stays_theirs() {
     assert_eq!(data["post"]["caption"], "Look, a #stranger");
     for id in [&things.media, &things.conversation, &things.message, &things.notification] {
         assert_eq!(ada.client.data(NODE, json!({ "id": id })).await["node"]["id"], json!(id));
+    }
+    world.close().await;
+}
+
+/// Begins all subscriptions on one socket, as one to whom they are open.
+async fn listen_to_all(client: &Client, rows: &[Row]) -> Socket {
+    let mut socket = client.socket().await;
+    for (document, variables, _) in rows {
+        socket.subscribe(document, variables.clone()).await;
+    }
+    // Answered behind them: what is wrong with one of them was told before.
+    let fence = socket.subscribe("{ viewer { email } }", json!({})).await;
+    loop {
+        let message = socket.receive().await.expect("the socket is open");
+        assert!(message["type"] != "error" && message["payload"]["errors"].is_null(), "{message}");
+        if message["id"] == json!(fence) && message["type"] == "complete" {
+            return socket;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_ends_ends_each_subscription() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let things = things(&client).await;
+    let mut rows = anonymous(&things);
+    rows.retain(|(document, variables, _)| {
+        document.starts_with("subscription") && variables["id"] != "nonsense"
+    });
+    let schema = Schema::read();
+    let fields = schema.fields("Subscription").into_iter().map(|field| field.name.node.to_string());
+    let tried: Vec<String> = rows.iter().flat_map(|(document, ..)| root_fields(document)).collect();
+    let untried: Vec<String> = fields.filter(|field| !tried.contains(field)).collect();
+    assert!(untried.is_empty(), "no row listens to these: {untried:?}");
+
+    let mut revoked = listen_to_all(&things.ada.client, &rows).await;
+    things.ada.client.data("mutation { signOut { ok } }", json!({})).await;
+    let mut expired = listen_to_all(&things.cyd.client, &rows).await;
+    world.clock.advance(time::Duration::hours(1));
+    for socket in [&mut revoked, &mut expired] {
+        let closed = loop {
+            if let Err(code) = socket.receive().await {
+                break code;
+            }
+        };
+        assert_eq!(closed, 4403);
     }
     world.close().await;
 }

@@ -105,7 +105,7 @@ impl Event {
             Self::PostCreated { .. } => "post.created".to_owned(),
             Self::PostUpdated { .. } => "post.updated".to_owned(),
             Self::PostDeleted { .. } => "post.deleted".to_owned(),
-            Self::PostLiked { .. } => "post.liked".to_owned(),
+            Self::PostLiked { post, .. } => likes_subject(*post),
             Self::CommentCreated { post, .. } => comments_subject(*post),
             Self::UserFollowed { .. } => "user.followed".to_owned(),
             Self::MediaUploaded { .. } => "media.uploaded".to_owned(),
@@ -114,6 +114,11 @@ impl Event {
             Self::ReceiverLogged { user, .. } => receiver_subject(*user),
         }
     }
+}
+
+/// Where the likes of one post are told.
+pub fn likes_subject(post: PostId) -> String {
+    format!("post.liked.{post}")
 }
 
 /// Where the comments on one post are told.
@@ -134,4 +139,9 @@ pub fn receiver_subject(user: UserId) -> String {
 /// Where the changes of one user's feed are told: behind the namespace, for nobody keeps them.
 pub fn feed_subject(user: UserId) -> String {
     format!("live.feed.{user}")
+}
+
+/// Where it is told who is typing in one conversation: behind the namespace, for nobody keeps it.
+pub fn typing_subject(conversation: ConversationId) -> String {
+    format!("live.typing.{conversation}")
 }

@@ -7,6 +7,7 @@ mod log;
 mod message;
 mod notification;
 mod post;
+mod typing;
 mod viewer;
 
 use async_graphql::{Context, Interface, MergedSubscription, Result, SimpleObject};
@@ -22,6 +23,7 @@ use follow::{FollowEvent, FollowSubscription};
 use message::{MessageEvent, MessageSubscription, ReadEvent};
 use notification::{NotificationEvent, NotificationSubscription};
 use post::{PostEvent, PostSubscription};
+use typing::TypingSubscription;
 use viewer::{SessionEvent, ViewerSubscription};
 
 /// All subscriptions.
@@ -34,6 +36,7 @@ pub struct SubscriptionRoot(
     FeedSubscription,
     FollowSubscription,
     PostSubscription,
+    TypingSubscription,
 );
 
 /// Something that happened.

@@ -1,27 +1,21 @@
 //! Reads the new rows of one topic once for all who listen to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::Subscriber;
-use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::sync::watch;
 
 use super::ring::Ring;
 use super::source::Source;
-use super::{CHECK_EVERY, Found, Position, SUBSCRIBE_WAIT, Topic};
-use crate::bus::Bus;
+use super::subject::Subject;
+use super::{Found, Position, RETRY, Topic};
 use crate::domain::Result;
 
 /// How many rows are read at once.
 const PAGE: usize = 200;
-/// How long to wait before rows that could not be read are asked for again.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// The numbers in the events; the rest of them is not looked at.
 #[derive(Deserialize)]
-struct Signal {
+struct Numbers {
     /// The counter of a conversation.
     change: Option<i64>,
     /// The counter of a log, a feed or a post's comments.
@@ -34,31 +28,15 @@ pub struct Pump {
     topic: Topic,
     ring: Arc<Ring>,
     source: Source,
-    bus: Bus,
 }
 
 impl Pump {
-    pub fn new(topic: Topic, ring: Arc<Ring>, source: Source, bus: Bus) -> Self {
-        Self { topic, ring, source, bus }
-    }
-
-    /// Hears of the topic from now on. Without NATS there is nothing to hear; then the process-wide check
-    /// tells of new rows, and, when NATS is back, this is tried again.
-    pub async fn subscribe(&self) -> Option<Subscriber> {
-        let subject = self.topic.subject();
-        match tokio::time::timeout(SUBSCRIBE_WAIT, self.bus.subscribe(&subject)).await {
-            Ok(Ok(subscriber)) => Some(subscriber),
-            Ok(Err(error)) => {
-                tracing::debug!(cause = %error, "a topic goes on without NATS");
-                None
-            }
-            Err(_) => None,
-        }
+    pub fn new(topic: Topic, ring: Arc<Ring>, source: Source) -> Self {
+        Self { topic, ring, source }
     }
 
     /// Runs until it is dropped.
-    pub async fn run(self, mut subscriber: Option<Subscriber>) {
-        let mut reconnects = self.bus.reconnects();
+    pub async fn run(self, mut subject: Subject) {
         let mut wanted = self.ring.newest();
         loop {
             if self.ring.newest().is_behind(wanted)
@@ -70,18 +48,20 @@ impl Pump {
             }
             wanted = tokio::select! {
                 position = self.ring.asked() => position,
-                signal = next(&mut subscriber) => self.told(&signal).await,
-                () = back_or_later(&mut reconnects), if subscriber.is_none() => {
-                    subscriber = self.subscribe().await;
-                    self.position().await
-                }
+                signal = subject.next() => match signal {
+                    Some(signal) => self.told(&signal.payload).await,
+                    None => {
+                        subject.again().await;
+                        self.position().await
+                    }
+                },
             };
         }
     }
 
     /// Up to where a signal says that there is something to read.
     async fn told(&self, payload: &[u8]) -> Position {
-        let signal = serde_json::from_slice::<Signal>(payload).ok();
+        let signal = serde_json::from_slice::<Numbers>(payload).ok();
         match signal.and_then(|signal| Some((signal.change.or(signal.n)?, signal.generation))) {
             Some((n, generation)) => Position { generation, n },
             None => self.position().await,
@@ -115,22 +95,4 @@ impl Pump {
             }
         }
     }
-}
-
-/// Waits until NATS is back, or it is time to try whether it is.
-async fn back_or_later(reconnects: &mut watch::Receiver<u64>) {
-    if let Ok(Err(_)) = tokio::time::timeout(CHECK_EVERY, reconnects.changed()).await {
-        tokio::time::sleep(CHECK_EVERY).await;
-    }
-}
-
-/// The next signal; without a subscription, none ever. A subscription that has ended is given up.
-async fn next(subscriber: &mut Option<Subscriber>) -> bytes::Bytes {
-    if let Some(listening) = subscriber
-        && let Some(message) = listening.next().await
-    {
-        return message.payload;
-    }
-    *subscriber = None;
-    std::future::pending().await
 }

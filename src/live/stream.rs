@@ -1,18 +1,15 @@
 //! What one listener gets: all changes behind a position in order, then each new one.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use super::{Delivery, Found, Position, TopicHandle};
+use super::{Delivery, Found, Position, RETRY, TopicHandle};
 use crate::domain::{Error, Result};
 
 /// How many changes are taken at once; what a listener may read is decided before each time.
 const PAGE: usize = 50;
-/// How long to wait before a shard that did not answer is asked again.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// A change made ready for one listener.
 #[derive(Debug, Clone)]

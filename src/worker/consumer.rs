@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::consumer::pull::{Batch, Config as PullConfig};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use async_nats::jetstream::{AckKind, Message};
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::dead;
-use crate::bus::{Bus, EVENT_ID};
+use crate::bus::{Bus, event_id};
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
 use crate::domain::{Domain, Error, Result};
@@ -245,8 +244,8 @@ async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
 
 fn decode(message: &Message) -> anyhow::Result<(EventId, Event)> {
     let headers = message.headers.as_ref().context("no headers")?;
-    let id = headers.get(EVENT_ID).or_else(|| headers.get(NATS_MESSAGE_ID)).context("no id")?;
-    let id = EventId::try_from(Uuid::try_parse(id.as_str())?).map_err(anyhow::Error::msg)?;
+    let id = event_id(headers).context("no id")?;
+    let id = EventId::try_from(Uuid::try_parse(id)?).map_err(anyhow::Error::msg)?;
     Ok((id, serde_json::from_slice(&message.payload)?))
 }
 

@@ -9,7 +9,7 @@ use async_nats::jetstream::Message;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 
-use crate::bus::{Bus, EVENT_ID};
+use crate::bus::{Bus, EVENT_ID, event_id};
 
 const ERROR: &str = "Fowergram-Error";
 const DELIVERIES: &str = "Fowergram-Deliveries";
@@ -43,11 +43,9 @@ pub(super) async fn bury(
     error: &str,
     deliveries: i64,
 ) -> anyhow::Result<()> {
-    let old = message.headers.as_ref();
-    let id = old.and_then(|old| old.get(EVENT_ID).or_else(|| old.get(NATS_MESSAGE_ID)));
     let mut headers = HeaderMap::new();
-    if let Some(id) = id {
-        headers.insert(EVENT_ID, id.as_str());
+    if let Some(id) = message.headers.as_ref().and_then(event_id) {
+        headers.insert(EVENT_ID, id);
     }
     headers.insert(ERROR, error);
     headers.insert(DELIVERIES, deliveries.to_string());

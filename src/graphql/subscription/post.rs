@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject, Subscription};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 
 use super::{Event, Head, events};
 use crate::domain::account::Viewer;
-use crate::domain::id::{PostId, UserId};
+use crate::domain::clock::from_millis;
+use crate::domain::id::{PostId, UserId, millis_of};
 use crate::domain::{Domain, Error};
 use crate::graphql::comment::Comment;
 use crate::graphql::context::ContextExt;
@@ -15,7 +16,7 @@ use crate::graphql::nullable::{Nullable, nullable};
 use crate::graphql::post::{self, Post};
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::graphql::user::{self, User};
-use crate::live::{Change, Delivery, Ready, Topic};
+use crate::live::{Change, Delivery, Ready, Said, Signal, Topic, signals};
 use crate::store::comment;
 
 #[derive(SimpleObject)]
@@ -43,7 +44,7 @@ impl PostEvent {
         nullable(async { user::load(ctx, self.actor).await }).await
     }
 
-    /// The new comment; null where it is none that happened.
+    /// The new comment; null where it is a like.
     async fn comment(&self) -> Option<Comment> {
         self.comment.clone().map(Comment::from)
     }
@@ -68,6 +69,25 @@ impl PostSubscription {
         let prepare = move |changes| admitted(domain.clone(), viewer.clone(), id, changes);
         events(ctx, Topic::Comments(id), after, prepare, |head, row, _| commented(head, row)).await
     }
+
+    /// Each new like of a post; live only. Its cursor names it, and is good for no subscription: one that
+    /// comes again has the same.
+    async fn post_liked(
+        &self,
+        ctx: &Context<'_>,
+        post_id: ID,
+    ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
+        let viewer = ctx.require_viewer()?.clone();
+        let id = PostId::parse("postId", &post_id)?;
+        let domain = ctx.domain().clone();
+        may_see(domain.clone(), viewer.clone(), id).await?;
+        let listener = ctx.hub().listen(Signal::Likes(id)).await;
+        let allowed = move || may_see(domain.clone(), viewer.clone(), id);
+        Ok(signals(listener, None, allowed).filter_map(move |said| {
+            let event = said.map(|said| liked(id, said)).map_err(Into::into).transpose();
+            std::future::ready(event)
+        }))
+    }
 }
 
 async fn may_see(domain: Domain, viewer: Viewer, id: PostId) -> Result<(), Error> {
@@ -87,6 +107,13 @@ async fn admitted(
         _ => None,
     });
     Ok(ready.collect())
+}
+
+fn liked(post: PostId, said: Said) -> Option<Event> {
+    let Said::Liked { event, user: actor } = said else { return None };
+    let at = from_millis(millis_of(event.uuid())).into();
+    let cursor = Cursor(event.to_string());
+    Some(Event::Post(PostEvent { cursor, replayed: false, at, post, actor, comment: None }))
 }
 
 /// The event of a new comment.

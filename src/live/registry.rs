@@ -1,0 +1,55 @@
+//! What is there for as long as somebody holds it.
+
+use std::hash::Hash;
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+
+/// One value a key, shared by all who hold it.
+pub struct Registry<K, V>(DashMap<K, Weak<V>>);
+
+impl<K: Eq + Hash, V> Registry<K, V> {
+    pub fn new() -> Self {
+        Self(DashMap::new())
+    }
+
+    /// The value of this key, made where nobody holds one. `make` runs under the map's lock.
+    pub fn hold(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+        let mut entry = self.0.entry(key).or_default();
+        if let Some(held) = entry.upgrade() {
+            return held;
+        }
+        let made = Arc::new(make());
+        *entry = Arc::downgrade(&made);
+        made
+    }
+
+    /// All that are held.
+    pub fn held(&self) -> Vec<Arc<V>> {
+        self.0.iter().filter_map(|entry| entry.value().upgrade()).collect()
+    }
+
+    /// Clears a place away, unless somebody came meanwhile and has put a new value there: for the value's
+    /// `Drop`.
+    pub fn forget(&self, key: &K) {
+        self.0.remove_if(key, |_, held| held.strong_count() == 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_shared_until_nobody_holds_it() {
+        let registry = Registry::new();
+        let one = registry.hold("key", || 1);
+        assert!(Arc::ptr_eq(&one, &registry.hold("key", || 2)));
+        registry.forget(&"key");
+        assert_eq!(registry.held().len(), 1, "it is held");
+        drop(one);
+        assert!(registry.held().is_empty());
+        registry.forget(&"key");
+        assert_eq!(*registry.hold("key", || 3), 3);
+    }
+}
