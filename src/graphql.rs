@@ -26,6 +26,7 @@ pub mod post;
 pub mod request;
 pub mod scalar;
 pub mod session;
+pub mod settings;
 pub mod staff;
 pub mod subscription;
 pub mod types;
@@ -55,6 +56,7 @@ pub struct Query(
 #[derive(Default, MergedObject)]
 pub struct Mutation(
     account::AccountMutation,
+    settings::SettingsMutation,
     follow::FollowMutation,
     media::MediaMutation,
     post::PostMutation,

@@ -6,6 +6,7 @@ mod account;
 mod architecture;
 mod backfill;
 mod config;
+mod contact;
 mod conversation_list;
 mod doctor;
 mod fault;

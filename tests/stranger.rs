@@ -106,6 +106,7 @@ const FLAGS: &str =
     "mutation ($id: ID!) { setConversationFlags(id: $id, muted: true) { conversation { id } } }";
 const TYPE: &str = "mutation ($id: ID!) { setTyping(conversationId: $id) { ok } }";
 const TYPING: &str = "subscription ($id: ID!) { typing(conversationId: $id) { until } }";
+const SET: &str = "mutation ($input: SettingsInput!) { updateSettings(input: $input) { viewer { email } } }";
 const LIKED: &str = "subscription ($id: ID!) { postLiked(postId: $id) { cursor } }";
 const COMMENTED: &str = "subscription ($id: ID!) { postCommented(postId: $id) { cursor } }";
 const LISTEN: &str = "subscription ($id: ID!) { messageAdded(conversationId: $id) { cursor } }";
@@ -205,6 +206,7 @@ fn anonymous(of: &Things) -> Vec<Row> {
         (TYPING, id("nonsense"), stranger()),
         (TYPE, id(conversation), stranger()),
         (TYPE, id("nonsense"), stranger()),
+        (SET, json!({ "input": { "messagesFrom": "NOBODY" } }), stranger()),
         ("subscription { newNotification { cursor } }", json!({}), stranger()),
         ("subscription { userFollowed { cursor } }", json!({}), stranger()),
         ("subscription { feedUpdated { cursor } }", json!({}), stranger()),

@@ -14,6 +14,7 @@ mod m20261121_000006_backfill;
 mod m20261121_000007_user_lists;
 mod m20261121_000008_message_changes;
 mod m20261121_000009_comment_numbers;
+mod m20261121_000010_messages_from;
 mod m20261121_000011_groups;
 mod m20261121_000012_message_order;
 
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000007_user_lists::Migration),
             Box::new(m20261121_000008_message_changes::Migration),
             Box::new(m20261121_000009_comment_numbers::Migration),
+            Box::new(m20261121_000010_messages_from::Migration),
             Box::new(m20261121_000011_groups::Migration),
             Box::new(m20261121_000012_message_order::Migration),
         ]

@@ -1,6 +1,7 @@
 //! Accounts: who somebody is, and in which state.
 
 mod profile;
+mod settings;
 mod sign_up;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
 pub use profile::ProfileChange;
+pub use settings::SettingsChange;
 pub use sign_up::{Draft, HeldNames, NewAccount};
 
 use super::claim::Name;

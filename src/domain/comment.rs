@@ -86,14 +86,8 @@ impl Domain {
 
     async fn check_may_comment(&self, viewer: &Viewer, seen: &VisiblePost) -> Result<()> {
         let author = seen.author.id();
-        let may = viewer.user == author
-            || match ContactPolicy::from_row(seen.post.comment_policy) {
-                ContactPolicy::Everyone => true,
-                ContactPolicy::Followers => {
-                    self.tables.is_follower.get((author, viewer.user)).await?.is_some()
-                }
-                ContactPolicy::Nobody => false,
-            };
+        let policy = ContactPolicy::from_row(seen.post.comment_policy);
+        let may = viewer.user == author || self.admits(policy, author, viewer.user).await?;
         if may { Ok(()) } else { Err(Error::Forbidden("The author does not take comments from you.")) }
     }
 

@@ -67,8 +67,14 @@ impl Domain {
         if new.members.contains(&starter) {
             return Err(Error::invalid("input.memberIds", "has your own id"));
         }
-        self.require_reachable(viewer, &new.members).await?;
         let (direct, slot) = new.room(starter, &key);
+        match self.require_may_message(viewer, &new.members).await {
+            // One that is there is found, whoever may begin one now.
+            Err(refusal @ Error::Forbidden(_)) if direct.is_some() => {
+                self.direct_with(viewer, new.members[0]).await?.ok_or(refusal)?;
+            }
+            decided => decided?,
+        }
         let request = &Request::new("startConversation", key, new)?;
         let made = ConversationId::make(&self.clock, slot);
         self.write(starter, slot, |tx| async move {
@@ -106,7 +112,7 @@ impl Domain {
                 return Err(Error::Forbidden("Each decides alone whether to follow the thread of a post."));
             }
             ConversationKind::Group if member && user != by => {
-                self.require_reachable(viewer, &[user]).await?;
+                self.require_may_message(viewer, &[user]).await?;
             }
             ConversationKind::Post | ConversationKind::Group => {}
         }
@@ -122,18 +128,6 @@ impl Domain {
             }
         })
         .await
-    }
-
-    /// Those who can be written to.
-    async fn require_reachable(&self, viewer: &Viewer, users: &[UserId]) -> Result<()> {
-        let (found, mut away) = self.visible_users(Some(viewer), users).await;
-        for user in users {
-            if let Some(error) = away.remove(user) {
-                return Err(error);
-            }
-            found.get(user).filter(|user| user.is_active()).ok_or(Error::NotFound("user"))?;
-        }
-        Ok(())
     }
 
     /// Deletes what is left of groups on this shard that nobody is in any more. Their images are freed first, so

@@ -139,14 +139,22 @@ impl Domain {
         match target {
             Target::Conversation(id) => {
                 let conversation = self.require_conversation(Some(viewer), id).await?;
+                if let Some(other) = conversation.other(viewer.user) {
+                    self.require_may_go_on(viewer, id, other).await?;
+                }
                 Ok(conversation.post().map_or(Room::Members(id), Room::Thread))
             }
             Target::User(user) if user == viewer.user => {
                 Err(Error::invalid("input.to.userId", "is your own"))
             }
             Target::User(user) => {
-                let found = self.tables.users.get(user).await?;
-                found.filter(|user| user.is_active()).ok_or(Error::NotFound("user"))?;
+                match self.require_may_message(viewer, &[user]).await {
+                    Err(refusal @ Error::Forbidden(_)) => {
+                        let begun = self.direct_with(viewer, user).await?.ok_or(refusal)?;
+                        self.require_may_go_on(viewer, begun, user).await?;
+                    }
+                    decided => decided?,
+                }
                 Ok(Room::direct(viewer.user, user))
             }
             Target::Post(post) => {
@@ -154,6 +162,13 @@ impl Domain {
                 Ok(Room::Thread(post))
             }
         }
+    }
+
+    /// The direct conversation of the viewer and somebody else, if they have one.
+    pub(super) async fn direct_with(&self, viewer: &Viewer, other: UserId) -> Result<Option<ConversationId>> {
+        let (low, high) = (viewer.user.min(other), viewer.user.max(other));
+        let read = async |connection| conversation::of_pair(&connection, low, high).await;
+        self.store.read(Room::Direct(low, high).slot(), read).await
     }
 
     /// Marks the sender's images as shown in the conversation, so that they are not collected. They lie
@@ -187,7 +202,7 @@ async fn write(
     message: &NewMessage,
 ) -> Result<()> {
     let missing = Error::NotFound("conversation");
-    let counted = conversation::count_message(tx, conversation).await?.ok_or(missing.clone())?;
+    let counted = conversation::count_message(tx, conversation, sender).await?.ok_or(missing.clone())?;
     let mut members = member::newest(tx, conversation, MAX_INBOXES).await?;
     if !members.contains(&sender) {
         // Of a thread with more writers than that, an early one may be missing here. Other conversations

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::account::Viewer;
-use super::id::{CommentId, PostId, UserId};
+use super::id::{CommentId, ConversationId, PostId, UserId};
 use super::{Domain, Error, Result};
+use crate::store::member::Membership;
 use crate::store::{Loaded, comment, post, user};
 
-/// Who may comment on a post. The numbers are stored.
+/// Who may comment on a post, or begin to write to a person. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[repr(i16)]
 pub enum ContactPolicy {
@@ -29,6 +30,15 @@ impl ContactPolicy {
             _ => Self::Nobody,
         }
     }
+
+    /// Whether it lets somebody in who follows the one whose it is, or does not.
+    pub const fn admits(self, follows: bool) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Followers => follows,
+            Self::Nobody => false,
+        }
+    }
 }
 
 /// An account that is not in use is seen by its owner only.
@@ -40,6 +50,8 @@ pub fn sees_user(viewer: Option<&Viewer>, user: &user::Model) -> bool {
 pub fn sees_post(viewer: Option<&Viewer>, post: &post::Model, author: &user::Model) -> bool {
     post.deleted_at.is_none() && sees_user(viewer, author)
 }
+
+const NO_MESSAGES: Error = Error::Forbidden("This person does not take messages from you.");
 
 /// A post that its viewer may see, with its author.
 #[derive(Debug, Clone)]
@@ -114,5 +126,58 @@ impl Domain {
     pub async fn require_post(&self, viewer: Option<&Viewer>, id: PostId) -> Result<VisiblePost> {
         let (mut posts, mut away) = self.visible_posts(viewer, &[id]).await;
         posts.remove(&id).ok_or_else(|| away.remove(&id).unwrap_or(Error::NotFound("post")))
+    }
+
+    /// Whether a person's policy lets somebody else in.
+    pub async fn admits(&self, policy: ContactPolicy, owner: UserId, other: UserId) -> Result<bool> {
+        let follows = policy == ContactPolicy::Followers
+            && self.tables.is_follower.get((owner, other)).await?.is_some();
+        Ok(policy.admits(follows))
+    }
+
+    /// Those of these users to whom the viewer may begin to write: who can be seen, are in use, are others,
+    /// and take messages from the viewer.
+    pub async fn may_message(&self, viewer: &Viewer, ids: &[UserId]) -> Loaded<UserId, Arc<user::Model>> {
+        let (mut users, mut away) = self.visible_users(Some(viewer), ids).await;
+        users.retain(|id, user| *id != viewer.user && user.is_active());
+        let policy = |user: &user::Model| ContactPolicy::from_row(user.messages_from);
+        let of_followers = users.values().filter(|user| policy(user) == ContactPolicy::Followers);
+        let edges: Vec<(UserId, UserId)> = of_followers.map(|user| (user.id(), viewer.user)).collect();
+        let (follows, no_edges) = self.tables.is_follower.load(&edges).await;
+        users.retain(|id, user| policy(user).admits(follows.contains_key(&(*id, viewer.user))));
+        away.extend(no_edges.into_iter().map(|((id, _), error)| (id, error)));
+        (users, away)
+    }
+
+    /// Requires that the viewer may begin to write to all of these; `Forbidden` where the viewer may only see
+    /// one of them.
+    pub async fn require_may_message(&self, viewer: &Viewer, ids: &[UserId]) -> Result<()> {
+        let (users, mut away) = self.may_message(viewer, ids).await;
+        for id in ids {
+            if let Some(error) = away.remove(id) {
+                return Err(error);
+            }
+            if !users.contains_key(id) {
+                self.require_user(Some(viewer), *id).await?;
+                return Err(NO_MESSAGES);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the viewer write in the direct conversation with the other, if the other takes messages from the
+    /// viewer or has written there: whoever is written to may answer, and keeps that.
+    pub async fn require_may_go_on(
+        &self,
+        viewer: &Viewer,
+        conversation: ConversationId,
+        other: UserId,
+    ) -> Result<()> {
+        let user = self.tables.users.get(other).await?.ok_or(Error::NotFound("user"))?;
+        if self.admits(ContactPolicy::from_row(user.messages_from), other, viewer.user).await? {
+            return Ok(());
+        }
+        let member = self.tables.memberships.get(Membership { conversation, user: other }).await?;
+        if member.is_some_and(|member| member.sent_seq > 0) { Ok(()) } else { Err(NO_MESSAGES) }
     }
 }

@@ -1,9 +1,9 @@
 //! Who follows whom, as the viewer sees it.
 
-use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 
 use super::context::ContextExt;
-use super::loader::IsFollower;
+use super::loader::{IsFollower, MayMessage};
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::Cursor;
@@ -20,10 +20,21 @@ pub enum FollowState {
 
 /// How the viewer and another user stand to each other.
 #[derive(Debug, SimpleObject)]
+#[graphql(complex)]
 pub struct Relationship {
+    #[graphql(skip)]
+    user: UserId,
     /// of the viewer towards the user
     pub follow: FollowState,
     pub followed_by: bool,
+}
+
+#[ComplexObject]
+impl Relationship {
+    /// whether the viewer may begin to write to the user; whoever was written to may answer in any case
+    async fn can_message(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(ctx.loader().load_one(MayMessage(self.user)).await?.is_some())
+    }
 }
 
 /// null for yourself and for anonymous callers
@@ -32,7 +43,7 @@ pub async fn relationship(ctx: &Context<'_>, user: UserId) -> Result<Option<Rela
     let keys = [IsFollower(user, viewer.user), IsFollower(viewer.user, user)];
     let edges = ctx.loader().load_many(keys).await?;
     let follow = if edges.contains_key(&keys[0]) { FollowState::Following } else { FollowState::None };
-    Ok(Some(Relationship { follow, followed_by: edges.contains_key(&keys[1]) }))
+    Ok(Some(Relationship { user, follow, followed_by: edges.contains_key(&keys[1]) }))
 }
 
 /// Who follows a user, the newest first.

@@ -159,6 +159,22 @@ impl Loader<IsFollower> for Reader {
     }
 }
 
+/// Whether the viewer may begin to write to the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MayMessage(pub UserId);
+
+impl Loader<MayMessage> for Reader {
+    type Value = Result<(), Error>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[MayMessage]) -> Result<HashMap<MayMessage, Self::Value>, Error> {
+        let Some(viewer) = &self.viewer else { return Ok(HashMap::new()) };
+        let keys: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let users = found(self.domain.may_message(viewer, &keys).await);
+        Ok(users.into_iter().map(|(id, row)| (MayMessage(id), row.map(|_| ()))).collect())
+    }
+}
+
 /// Whether the user likes the post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IsLiked(pub PostId, pub UserId);

@@ -11,6 +11,7 @@ use super::notification::{self, NotificationConnection, NotificationKind};
 use super::nullable::{Nullable, nullable};
 use super::scalar::Cursor;
 use super::session::Session;
+use super::settings::Settings;
 use super::user::User;
 use crate::domain::{Error, account};
 use crate::store::user;
@@ -88,6 +89,10 @@ impl Viewer {
 
     async fn state(&self, ctx: &Context<'_>) -> Result<AccountState> {
         Ok(account::AccountState::of(self.account(ctx).await?.state).into())
+    }
+
+    async fn settings(&self) -> Settings {
+        Settings { row: self.row.clone() }
     }
 
     /// the newest post first

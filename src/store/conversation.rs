@@ -47,6 +47,12 @@ impl Model {
         ConversationKind::from_row(self.kind)
     }
 
+    /// Of a direct conversation, whom this member has it with.
+    pub fn other(&self, member: UserId) -> Option<UserId> {
+        let (low, high) = (UserId::from_row(self.low_id?), UserId::from_row(self.high_id?));
+        Some(if low == member { high } else { low })
+    }
+
     /// The thread of a post to which nobody has written yet.
     pub fn unwritten_thread(post: PostId, created_at: OffsetDateTime) -> Self {
         Self {
@@ -109,10 +115,11 @@ struct Id {
     id: Uuid,
 }
 
-async fn id_of_pair(tx: &Tx, low: UserId, high: UserId) -> Result<Option<ConversationId>> {
+/// The direct conversation of two people, if they have one.
+pub async fn of_pair(connection: &Connection, low: UserId, high: UserId) -> Result<Option<ConversationId>> {
     let sql = "select id from conversations where low_id = $1 and high_id = $2";
     let row = Id::find_by_statement(sql_with(sql, [low.uuid().into(), high.uuid().into()]))
-        .one(tx.connection())
+        .one(connection)
         .await
         .map_err(failure)?;
     Ok(row.map(|row| ConversationId::from_row(row.id)))
@@ -121,7 +128,7 @@ async fn id_of_pair(tx: &Tx, low: UserId, high: UserId) -> Result<Option<Convers
 /// The direct conversation of two people, started where there is none. Of two that race, one starts it
 /// and the other waits here and finds it.
 pub async fn direct(tx: &Tx, low: UserId, high: UserId) -> Result<ConversationId> {
-    if let Some(id) = id_of_pair(tx, low, high).await? {
+    if let Some(id) = of_pair(tx.connection(), low, high).await? {
         return Ok(id);
     }
     let id = ConversationId::make(tx.clock(), tx.slot());
@@ -139,7 +146,7 @@ pub async fn direct(tx: &Tx, low: UserId, high: UserId) -> Result<ConversationId
     ];
     let started = Id::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
     if started.is_none() {
-        return id_of_pair(tx, low, high)
+        return of_pair(tx.connection(), low, high)
             .await?
             .ok_or_else(|| Error::internal(anyhow::anyhow!("a pair's conversation went away")));
     }
@@ -192,10 +199,20 @@ pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
 }
 
 /// Counts a new message, and holds the conversation until the transaction ends, so that the numbers are
-/// given in the order of the commits and have no holes. The answer has the new numbers.
-pub async fn count_message(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
-    let sql = "update conversations set seq = seq + 1, change = change + 1 where id = $1 returning *";
-    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+/// given in the order of the commits and have no holes. The answer has the new numbers. But in the thread of
+/// a post, the sender's membership tells the message's number from then on.
+pub async fn count_message(tx: &Tx, id: ConversationId, sender: UserId) -> Result<Option<Model>> {
+    let sql = "with counted as (
+            update conversations set seq = seq + 1, change = change + 1 where id = $1 returning *),
+        wrote as (
+            update members m set sent_seq = c.seq from counted c
+            where m.conversation_id = c.id and m.user_id = $2 and c.kind <> $3)
+        select * from counted";
+    let thread = ConversationKind::Post as i16;
+    Model::find_by_statement(sql_with(sql, [id.uuid().into(), sender.uuid().into(), thread.into()]))
+        .one(tx.connection())
+        .await
+        .map_err(failure)
 }
 
 /// Counts a change that is no new message, and holds the conversation until the transaction ends.

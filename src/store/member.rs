@@ -23,6 +23,8 @@ pub struct Member {
     /// Up to which message they have read, as the others are shown it.
     pub read_seq: i32,
     pub read_at: Option<OffsetDateTime>,
+    /// The number of their last message; 0 where there is none. Not kept in the threads of posts.
+    pub sent_seq: i32,
 }
 
 impl Member {

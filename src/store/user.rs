@@ -11,7 +11,8 @@ use crate::domain::Result;
 use crate::domain::account::AccountState;
 use crate::domain::id::{MediaId, Slot, UserId};
 
-/// A user's row. `role` and `state` are the numbers of `domain::account`'s enums.
+/// A user's row. `role` and `state` are the numbers of `domain::account`'s enums, `messages_from` that of
+/// `domain::policy::ContactPolicy`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
 pub struct Model {
@@ -31,6 +32,7 @@ pub struct Model {
     pub follower_count: i32,
     pub following_count: i32,
     pub name_fence: i32,
+    pub messages_from: i16,
     pub created_at: OffsetDateTime,
 }
 
@@ -159,6 +161,14 @@ pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
         name_fence: Set(user.name_fence),
         ..Default::default()
     };
+    change.update_without_returning(tx.connection()).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Writes what people choose for themselves.
+pub async fn update_settings(tx: &Tx, user: &Model) -> Result<()> {
+    let change =
+        ActiveModel { id: Set(user.id), messages_from: Set(user.messages_from), ..Default::default() };
     change.update_without_returning(tx.connection()).await.map_err(failure)?;
     Ok(())
 }

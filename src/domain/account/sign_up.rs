@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::{AccountState, Role};
 use crate::domain::claim::{Held, Name};
 use crate::domain::id::{Slot, UserId};
+use crate::domain::policy::ContactPolicy;
 use crate::domain::session::{Opening, Origin, SignedIn};
 use crate::domain::text::{self, Email, Username};
 use crate::domain::{Domain, Error, Result, password};
@@ -78,6 +79,7 @@ impl Domain {
             follower_count: 0,
             following_count: 0,
             name_fence: 0,
+            messages_from: ContactPolicy::Everyone as i16,
             created_at: self.clock.now(),
         };
         Ok(Draft {
