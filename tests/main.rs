@@ -34,6 +34,7 @@ mod sse;
 mod startup;
 mod story;
 mod stranger;
+mod subscriber;
 mod torture;
 mod typing;
 mod viewer_events;

@@ -16,7 +16,7 @@ use crate::harness::client::{Client, Person, Socket, missing, text};
 use crate::harness::{SHARDS, World, eventually};
 
 /// The durable consumers of the effects.
-const EFFECTS: [&str; 7] = ["feed", "hashtag", "inbox", "media", "mirror", "notification", "purge"];
+const EFFECTS: [&str; 8] = ["feed", "hashtag", "inbox", "media", "mirror", "notification", "purge", "read"];
 
 const MESSAGES: &str = "subscription ($id: ID!) { messageAdded(conversationId: $id) {
     ... on MessageEvent { change message { seq text } } } }";

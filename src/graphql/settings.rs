@@ -46,7 +46,7 @@ impl SettingsMutation {
             let viewer = ctx.require_viewer()?;
             let change = SettingsChange { messages_from: input.messages_from.map(Into::into) };
             let row = ctx.domain().update_settings(viewer, change).await?;
-            Ok(Some(ViewerPayload { viewer: Viewer { row, viewer: viewer.clone() } }))
+            Ok(Some(ViewerPayload { viewer: Viewer::with(viewer.clone(), row) }))
         })
         .await
     }

@@ -91,8 +91,8 @@ impl Viewer {
         Ok(account::AccountState::of(self.account(ctx).await?.state).into())
     }
 
-    async fn settings(&self) -> Settings {
-        Settings { row: self.row.clone() }
+    async fn settings(&self, ctx: &Context<'_>) -> Result<Settings> {
+        Ok(Settings { row: self.account(ctx).await? })
     }
 
     /// the newest post first

@@ -162,6 +162,12 @@ impl Operations {
         self.streams.len() < MAX_OPERATIONS
     }
 
+    /// What there is to write at once, for a session that has ended: some operations tell that themselves.
+    pub fn last_words(&mut self) -> Vec<String> {
+        let next = || self.streams.next().now_or_never().flatten();
+        std::iter::from_fn(next).take(MAX_OPERATIONS).filter_map(|event| event.text).collect()
+    }
+
     /// The next thing to write; waits while there is none. `None` in a stopping process, once all that ran
     /// has come to its end or the time is up; subscriptions end by themselves there.
     pub async fn next(&mut self) -> Option<String> {

@@ -112,7 +112,12 @@ impl Connection {
         let mut heartbeat = Heartbeat::new();
         loop {
             tokio::select! {
-                error = &mut ended => return Err(Some(Close::because(&error))),
+                error = &mut ended => {
+                    for text in operations.last_words() {
+                        self.send(Message::Text(text.into())).await?;
+                    }
+                    return Err(Some(Close::because(&error)));
+                }
                 received = self.socket.recv() => {
                     heartbeat.heard = true;
                     let Some(text) = text(received)? else { continue };

@@ -137,6 +137,9 @@ impl Connection {
 
     /// Tells each operation why it ends.
     async fn see_off(&mut self, outlet: &Outlet, error: Error) -> Result<(), Gone> {
+        for text in self.operations.last_words() {
+            outlet.write(text).await?;
+        }
         let errors = Refusal::from(error).finish(&outlet.id);
         for id in self.operations.running().ids() {
             outlet.write((self.write)(&id, Told::Refused(&errors))).await?;
