@@ -18,7 +18,7 @@ const NOTIFICATIONS: &str = "subscription ($after: Cursor) { newNotification(aft
 const FEED: &str = "subscription ($after: Cursor) { feedUpdated(after: $after) { cursor } }";
 
 /// Two API processes, a worker, and some people at the first.
-async fn system(world: &World, names: &[&str]) -> (Vec<Person>, std::net::SocketAddr) {
+pub async fn system(world: &World, names: &[&str]) -> (Vec<Person>, std::net::SocketAddr) {
     let (_, first) = world.api().await;
     let (_, second) = world.api().await;
     world.process(Role::Worker).await;

@@ -13,27 +13,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::harness::client::{Client, Person, Socket, code, text};
-use crate::harness::{World, eventually, serve};
+use crate::harness::client::{Person, Socket, code, text};
+use crate::harness::{SHARDS, World, eventually, serve};
+use crate::live::system;
 
 const COMMENTS: &str = "subscription ($id: ID!, $after: Cursor) { postCommented(postId: $id, after: $after) {
     __typename cursor replayed ... on PostEvent {
         post { id commentCount } actor { username } comment { id text parent { id } author { username } } } } }";
 const LIKES: &str = "subscription ($id: ID!) { postLiked(postId: $id) {
     __typename cursor replayed at ... on PostEvent { post { id likeCount } actor { username } comment { id } } } }";
-
-/// Two API processes, a worker, and some people at the first.
-async fn system(world: &World, names: &[&str]) -> (Vec<Person>, std::net::SocketAddr) {
-    let (_, first) = world.api().await;
-    let (_, second) = world.api().await;
-    world.process(Role::Worker).await;
-    let client = Client::new(first);
-    let mut people = Vec::new();
-    for name in names {
-        people.push(client.sign_up(name).await);
-    }
-    (people, second)
-}
 
 async fn listen(who: &Person, post: &str, after: Option<&str>) -> Socket {
     let mut socket = who.client.socket().await;
@@ -71,7 +59,7 @@ async fn warm_up(writer: &Person, post: &str, socket: &mut Socket) -> String {
 /// The post's comments as the shards have them, in the order of their numbers, which have no holes.
 async fn numbered(world: &World, post: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for shard in 0..crate::harness::SHARDS {
+    for shard in 0..SHARDS {
         let sql = format!("select id, n from comments where post_id = '{post}' order by n");
         found.extend(world.rows(shard, &sql).await);
     }
@@ -154,7 +142,7 @@ async fn refusal(who: &Person, query: &str, variables: Value) -> Option<String> 
 }
 
 async fn set_state(world: &World, person: &Person, state: i16) {
-    for shard in 0..crate::harness::SHARDS {
+    for shard in 0..SHARDS {
         world.execute(shard, &format!("update users set state = {state} where id = '{}'", person.id)).await;
     }
 }
@@ -205,7 +193,7 @@ async fn comments_are_told_to_whom_the_post_is_shown() {
         "with counted as (update posts set comment_seq = comment_seq + 1 where id = '{post}' returning *)
         insert into comments (id, post_id, author_id, text, mention_ids, created_at, n)
             select gen_random_uuid(), id, author_id, 'late', '{}', now(), comment_seq from counted";
-    for shard in 0..crate::harness::SHARDS {
+    for shard in 0..SHARDS {
         world.execute(shard, &insert.replace("{post}", &post)).await;
     }
     let mut ends = BTreeSet::new();

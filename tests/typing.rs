@@ -1,30 +1,17 @@
 //! Who is typing: told to those who are there and may read it, and to nobody else.
 
-use fowergram::app::Role;
 use fowergram::domain::Clock;
 use fowergram::domain::clock::to_millis;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::harness::client::{Client, Person, Socket, code, text};
+use crate::harness::client::{Person, Socket, code, text};
 use crate::harness::{SHARDS, World};
+use crate::live::system;
 
 const TYPING: &str = "subscription ($id: ID!) { typing(conversationId: $id) { user { username } until } }";
 const SET: &str = "mutation ($id: ID!) { setTyping(conversationId: $id) { ok } }";
-
-/// Two API processes, a worker, and some people at the first.
-async fn system(world: &World, names: &[&str]) -> (Vec<Person>, std::net::SocketAddr) {
-    let (_, first) = world.api().await;
-    let (_, second) = world.api().await;
-    world.process(Role::Worker).await;
-    let client = Client::new(first);
-    let mut people = Vec::new();
-    for name in names {
-        people.push(client.sign_up(name).await);
-    }
-    (people, second)
-}
 
 async fn type_in(who: &Person, conversation: &str) {
     let data = who.client.data(SET, json!({ "id": conversation })).await;

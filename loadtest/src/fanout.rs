@@ -43,26 +43,26 @@ const NOTIFICATIONS: &str = "subscription { newNotification {
 
 /// How long events took, in nanoseconds.
 struct Times {
-    to_answer: Histogram<u64>,
-    to_half: Histogram<u64>,
-    to_last: Histogram<u64>,
+    answer: Histogram<u64>,
+    half: Histogram<u64>,
+    last: Histogram<u64>,
 }
 
 impl Times {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { to_answer: histogram()?, to_half: histogram()?, to_last: histogram()? })
+        Ok(Self { answer: histogram()?, half: histogram()?, last: histogram()? })
     }
 
     fn add(&mut self, begin: Instant, answered: Option<Instant>, mut arrived: Vec<Instant>) {
         arrived.sort_unstable();
         let half = arrived.get(arrived.len() / 2).copied();
-        for (series, moment) in [
-            (&mut self.to_answer, answered),
-            (&mut self.to_half, half),
-            (&mut self.to_last, arrived.last().copied()),
-        ] {
+        for (series, moment) in
+            [(&mut self.answer, answered), (&mut self.half, half), (&mut self.last, arrived.last().copied())]
+        {
             let took = moment.map(|moment| moment.saturating_duration_since(begin));
-            took.into_iter().for_each(|took| series.saturating_record(nanoseconds(took)));
+            if let Some(took) = took {
+                series.saturating_record(nanoseconds(took));
+            }
         }
     }
 }
@@ -260,18 +260,18 @@ fn report(
     let mut text = format!("| one event to {EARS} sockets, {EVENTS} times | p50 | p99 |\n|---|--:|--:|\n");
     let of_all = format!("the same to the last of {IDLE} sockets, {WARM_UP} times");
     for (name, series) in [
-        ("from the mutation's sending to its answer", &times.to_answer),
-        ("from the mutation's sending to the median socket", &times.to_half),
-        ("from the mutation's sending to the last socket", &times.to_last),
-        (&of_all, &all.to_last),
-        ("bare loop of writes, to the median connection", &plain.to_half),
-        ("bare loop of writes, to the last connection", &plain.to_last),
+        ("from the mutation's sending to its answer", &times.answer),
+        ("from the mutation's sending to the median socket", &times.half),
+        ("from the mutation's sending to the last socket", &times.last),
+        (&of_all, &all.last),
+        ("bare loop of writes, to the median connection", &plain.half),
+        ("bare loop of writes, to the last connection", &plain.last),
     ] {
         let (p50, p99) = percentiles(series);
         writeln!(text, "| {name} | {p50} | {p99} |")?;
     }
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds within a minute are far below 2^52")]
-    let ratio = times.to_last.value_at_quantile(0.5) as f64 / plain.to_last.value_at_quantile(0.5) as f64;
+    let ratio = times.last.value_at_quantile(0.5) as f64 / plain.last.value_at_quantile(0.5) as f64;
     writeln!(text, "| the last socket by the last connection, p50 | **{ratio:.1}** | |")?;
     let each = work.as_nanos() / (EVENTS * EARS) as u128;
     writeln!(
@@ -302,6 +302,6 @@ mod tests {
     async fn a_bare_frame_is_read_as_an_event() {
         let event = json!({ "type": "next", "payload": "x".repeat(200) });
         let times = bare(&event.to_string(), 5).await.unwrap();
-        assert_eq!(times.to_last.len(), EVENTS as u64);
+        assert_eq!(times.last.len(), EVENTS as u64);
     }
 }

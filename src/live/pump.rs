@@ -48,12 +48,11 @@ impl Pump {
             }
             wanted = tokio::select! {
                 position = self.ring.asked() => position,
-                signal = subject.next() => match signal {
-                    Some(signal) => self.told(&signal.payload).await,
-                    None => {
-                        subject.again().await;
-                        self.position().await
-                    }
+                signal = subject.next() => if let Some(signal) = signal {
+                    self.told(&signal.payload).await
+                } else {
+                    subject.again().await;
+                    self.position().await
                 },
             };
         }

@@ -19,9 +19,9 @@ impl<K: Eq + Hash, V> Registry<K, V> {
         if let Some(held) = entry.upgrade() {
             return held;
         }
-        let made = Arc::new(make());
-        *entry = Arc::downgrade(&made);
-        made
+        let value = Arc::new(make());
+        *entry = Arc::downgrade(&value);
+        value
     }
 
     /// All that are held.
