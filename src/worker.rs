@@ -118,8 +118,10 @@ pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stoppin
             Box::pin(async move { backfill::run(&domain.store.shards()[shard], ALL, &stopping).await })
         };
         schedule(tasks, domain, stopping, ("backfill", Duration::from_mins(1)), rewrite);
-        let forget = move |domain: Domain, _| -> BoxFuture<'static, Result<()>> {
-            Box::pin(async move { domain.purge_ended(shard).await })
+        let forget = move |domain: Domain, stopping: CancellationToken| -> BoxFuture<'static, Result<()>> {
+            Box::pin(async move {
+                stopping.run_until_cancelled(domain.purge_ended(shard)).await.unwrap_or(Ok(()))
+            })
         };
         schedule(tasks, domain, stopping, ("groups", Duration::from_mins(5)), forget);
         tasks.spawn(reconcile::run(domain.clone(), shard, stopping.clone()));

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::act::{SEND, START};
 use crate::harness::client::{Client, Person, Socket, code, text};
@@ -38,7 +39,9 @@ async fn members(who: &Person, conversation: &str) -> Vec<String> {
 async fn list(who: &Person, archived: bool) -> Vec<(String, i64)> {
     let data = who.client.data(CONVERSATIONS, json!({ "archived": archived })).await;
     let nodes = data["viewer"]["conversations"]["nodes"].as_array().expect("nodes").clone();
-    nodes.iter().map(|node| (text(&node["id"]), node["unreadCount"].as_i64().expect("a number"))).collect()
+    // Where the list has not followed yet, there is nothing in a place.
+    let shown = nodes.iter().filter(|node| !node.is_null());
+    shown.map(|node| (text(&node["id"]), node["unreadCount"].as_i64().expect("a number"))).collect()
 }
 
 async fn listed(who: &Person, wanted: &[(&str, i64)]) {
@@ -245,6 +248,69 @@ async fn who_is_taken_out_hears_no_more() {
     ada.write(json!({ "conversationId": group }), "alone").await;
     socket.subscribe("{ viewer { user { username } } }", json!({})).await;
     assert_eq!(socket.event().await["viewer"]["user"]["username"], "bob", "nothing came before it");
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_out_sees_nothing_though_no_worker_says_so() {
+    let world = World::new().await;
+    let (_, address) = world.api().await;
+    let worker = world.process(Role::Worker).await;
+    let client = Client::new(address);
+    // The starter is the youngest account.
+    let people = people(&client, &["cyd", "bob", "ada"]).await;
+    let [cyd, bob, ada] = people.as_slice() else { panic!("three") };
+    let group = ada.start(&[bob, cyd], Some("Three")).await;
+    ada.write(json!({ "conversationId": group }), "secret").await;
+    listed(cyd, &[(&group, 1)]).await;
+    worker.stop().await;
+    assert_eq!(code(&bob.set_member(&group, cyd, false).await).as_deref(), Some("FORBIDDEN"));
+    assert!(ada.set_member(&group, cyd, false).await["errors"].is_null());
+    for query in [
+        "{ viewer { conversations { nodes { title messages { nodes { text } } } } } }",
+        "{ viewer { conversations { nodes { title lastMessage { text } members { nodes { username } } } } } }",
+    ] {
+        let data = cyd.client.data(query, json!({})).await;
+        assert_eq!(data["viewer"]["conversations"]["nodes"], json!([null]), "{query}");
+    }
+    world.process(Role::Worker).await;
+    listed(cyd, &[]).await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_left_is_not_brought_back_by_what_is_late() {
+    let world = World::new().await;
+    // However long that takes here.
+    let (app, address) = world.api_with(&["--shard-statement-timeout-ms=60000"]).await;
+    let client = Client::new(address);
+    let people = people(&client, &["ada", "bob"]).await;
+    let [ada, bob] = people.as_slice() else { panic!("two") };
+    let group = ada.start(&[bob], Some("Two")).await;
+    let id = ConversationId::parse("id", &group).expect("an id");
+    // Who delivers the start knows of both members, and is held up behind Bob's log.
+    let shard = world.owner(&bob.id);
+    world.execute(shard, &format!("insert into receivers (user_id) values ('{}')", bob.id)).await;
+    let mut held = PgConnection::connect(&world.shard_url(shard)).await.expect("a connection");
+    sqlx::query("begin").execute(&mut held).await.expect("begun");
+    let lock = format!("select from receivers where user_id = '{}' for update", bob.id);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut held).await.expect("locked");
+    let late = async { app.domain().follow_conversation(id, 1, &[]).await.expect("delivered") };
+    let meanwhile = async {
+        eventually("it waits", async || {
+            let waiting = "select 1 from pg_stat_activity where datname = current_database()
+                and wait_event_type = 'Lock'";
+            (!world.rows(shard, waiting).await.is_empty()).then_some(())
+        })
+        .await;
+        ada.set_member(&group, bob, false).await;
+        app.domain().follow_conversation(id, 2, &[bob.user_id()]).await.expect("delivered");
+        sqlx::query("commit").execute(&mut held).await.expect("let go");
+    };
+    tokio::join!(late, meanwhile);
+    let kept = kept(&world, &people, &group).await;
+    assert_eq!((&kept[0][0]["is_in"], &kept[1][0]["is_in"]), (&json!(true), &json!(false)), "{kept:?}");
+    world.process(Role::Worker).await;
     world.close().await;
 }
 

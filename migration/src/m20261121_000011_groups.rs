@@ -5,7 +5,7 @@ crate::sql_migration! {
 alter table conversations
     -- When the last member left; the rows are purged later.
     add column ended_at timestamptz;
-create index conversations_ended on conversations (ended_at) where ended_at is not null;
+create index if not exists conversations_ended on conversations (ended_at) where ended_at is not null;
 
 alter table members
     -- The conversation's counter when the member joined; null for those from before.
@@ -15,7 +15,7 @@ alter table members
     add column read_at timestamptz,
     -- The conversation's counter when that was last changed.
     add column change bigint not null default 0;
-create index members_change on members (conversation_id, change);
+create index if not exists members_change on members (conversation_id, change);
 
 alter table inbox
     -- The conversation's counter as of which the membership is known.
@@ -26,7 +26,7 @@ alter table inbox
     add column left_at timestamptz,
     add column is_archived boolean not null default false,
     add column is_muted boolean not null default false;
-create index inbox_left on inbox (left_at) where left_at is not null;
+create index if not exists inbox_left on inbox (left_at) where left_at is not null;
 
 alter table receiver_log
     -- Who did it, where the row's topic does not say so.

@@ -3,7 +3,7 @@
 crate::sql_migration! {
     up: r"
 -- Those that were not changed since are found by their change.
-create index messages_sent on messages (conversation_id, sent_change) where change <> sent_change;
+create index if not exists messages_sent on messages (conversation_id, sent_change) where change <> sent_change;
 ",
     down: r"
 drop index messages_sent;

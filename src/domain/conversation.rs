@@ -89,12 +89,13 @@ impl Domain {
         let (user, seq) = (viewer.user, seq.min(conversation.seq));
         let is_shown = conversation.kind() != ConversationKind::Post;
         self.write(user, user.slot(), |tx| async move {
+            // First, as everywhere, so that nobody who delivers a message waits for this and is waited for.
+            log::lock(&tx, &[user]).await?;
             let moved = inbox::mark_read(&tx, user, id, seq).await?;
             notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
             if moved == Some(true) {
                 let topic = LogTopic::Read;
                 let read = Entry { user, topic, about: id.uuid(), actor: Some(user), version: seq.into() };
-                log::lock(&tx, &[user]).await?;
                 for (user, n) in log::append(&tx, &[read]).await? {
                     tx.emit(&Event::ReceiverLogged { user, n })?;
                 }

@@ -1,17 +1,17 @@
 //! A member's list of conversations. A page is read in four steps: skeleton (the member's entries), hydrate
 //! (each table once), policy (what the member may see), present.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::future::join3;
+use futures_util::future::join4;
 
 use super::account::Viewer;
 use super::id::{ConversationId, PostId, UserId};
 use super::page::{Page, Place, Slice};
 use super::policy::{VisiblePost, sees_post, sees_user};
 use super::{Domain, Error, Result};
-use crate::store::member::{FirstMembers, Member};
+use crate::store::member::{FirstMembers, Member, Membership};
 use crate::store::message::LastMessage;
 use crate::store::{Away, conversation, inbox, message, user};
 
@@ -43,7 +43,8 @@ pub struct Listed {
 /// A page of a list of conversations.
 #[derive(Debug)]
 pub struct ConversationPage {
-    /// Null stands for what can't be read now, and for threads of posts that the viewer may not see any more.
+    /// Null stands for what can't be read now, for what the viewer has just left, and for threads of posts that
+    /// the viewer may not see any more.
     pub conversations: Slice<(Place, Option<Listed>)>,
     /// In how many conversations of the list, on this page or not, there is something unread.
     pub unread: i64,
@@ -54,10 +55,11 @@ pub struct ConversationPage {
 /// The rows behind a page.
 struct Rows {
     conversations: HashMap<ConversationId, Arc<conversation::Model>>,
+    /// Those in which the viewer takes part.
+    own: HashSet<ConversationId>,
     members: HashMap<FirstMembers, Arc<Vec<Member>>>,
-    /// Of whose members nothing could be read; and of whose messages.
-    no_members: Away<FirstMembers>,
     messages: HashMap<LastMessage, Arc<message::Model>>,
+    /// Of which nothing could be read.
     no_messages: Away<LastMessage>,
     posts: HashMap<PostId, VisiblePost>,
     people: Arc<People>,
@@ -92,12 +94,20 @@ impl Domain {
         let of = |is_wanted: bool| ids.iter().copied().filter(move |_| is_wanted);
         let members: Vec<FirstMembers> = of(wanted.members > 0).map(FirstMembers).collect();
         let messages: Vec<LastMessage> = of(wanted.last_message).map(LastMessage).collect();
-        let ((conversations, away), (members, no_members), (messages, no_messages)) = join3(
+        // Whether the viewer is still in it: the list may not have followed yet.
+        let own = |conversation| Membership { conversation, user: viewer.user };
+        let asked: Vec<Membership> = of(wanted.members == 0).map(own).collect();
+        let ((conversations, away), (members, no_members), (messages, no_messages), (own, no_own)) = join4(
             self.tables.conversations.load(ids),
             self.tables.first_members.load(&members),
             self.tables.last_messages.load(&messages),
+            self.tables.memberships.load(&asked),
         )
         .await;
+        let is_own = |of: &Arc<Vec<Member>>| of.iter().any(|member| member.user() == viewer.user);
+        let by_members = members.iter().filter(|(_, of)| is_own(of)).map(|(first, _)| first.0);
+        let own: HashSet<ConversationId> =
+            own.into_keys().map(|key| key.conversation).chain(by_members).collect();
         let posts: Vec<PostId> = conversations.values().filter_map(|row| row.post()).collect();
         let (posts, no_posts) = self.tables.posts.load(&posts).await;
         let mut people: Vec<UserId> = posts.values().map(|post| post.author()).collect();
@@ -113,9 +123,10 @@ impl Domain {
         });
         let posts = visible.collect();
         people.retain(|_, user| sees_user(viewer, user));
-        let away = away.into_values().chain(no_posts.into_values()).chain(no_people.into_values()).next();
+        let away = away.into_values().chain(no_posts.into_values()).chain(no_people.into_values());
+        let away = away.chain(no_members.into_values()).chain(no_own.into_values()).next();
         let people = Arc::new(people);
-        Rows { conversations, members, no_members, messages, no_messages, posts, people, away }
+        Rows { conversations, own, members, messages, no_messages, posts, people, away }
     }
 }
 
@@ -125,11 +136,11 @@ impl Rows {
         let conversation = self.conversations.get(&id)?.clone();
         let post = match conversation.post() {
             Some(post) => Some(self.posts.get(&post)?.clone()),
-            None => None,
+            None if self.own.contains(&id) => None,
+            None => return None,
         };
         let (first, last) = (FirstMembers(id), LastMessage(id));
-        let members = (wanted.members > 0 && !self.no_members.contains_key(&first))
-            .then(|| self.members.get(&first).cloned().unwrap_or_default());
+        let members = self.members.get(&first).cloned();
         let last_message = (wanted.last_message && !self.no_messages.contains_key(&last))
             .then(|| self.messages.get(&last).cloned());
         let people = self.people.clone();

@@ -17,6 +17,8 @@ use crate::store::{Tx, conversation, idempotency, media, member, message};
 pub const MAX_TITLE: usize = 100;
 /// How many messages of a group that has ended are deleted at once.
 const PURGED: i64 = 500;
+/// How many such groups a run looks at.
+const PURGED_GROUPS: i64 = 100;
 
 /// A conversation to be started, checked.
 #[derive(Debug, Clone, Serialize)]
@@ -130,39 +132,46 @@ impl Domain {
         .await
     }
 
-    /// Deletes what is left of groups on this shard that nobody is in any more. Their images are freed first, so
-    /// that a run that stops leaves nothing behind that nobody finds.
+    /// Deletes what is left of groups on this shard that nobody is in any more. One that can't be deleted yet,
+    /// because a shard with images of its is away, keeps no other waiting. May be stopped anywhere.
     pub async fn purge_ended(&self, shard: usize) -> Result<()> {
-        while let Some(id) =
-            self.store.read_shard(shard, async |c| conversation::next_ended(&c).await).await?
-        {
-            loop {
-                let read = async |connection| message::oldest(&connection, id, PURGED).await;
-                let messages = self.store.read_shard(shard, read).await?;
-                if messages.is_empty() {
-                    break;
-                }
-                let shown = messages.iter().filter(|message| !message.media_ids.is_empty()).cloned();
-                let free = |tx: Tx, messages: Vec<message::Model>| async move {
-                    let images: Vec<_> = messages.into_iter().flat_map(|message| message.media_ids).collect();
-                    media::release(&tx, id.uuid(), &images).await
-                };
-                let freed = self.store.scatter_tx(shown.collect(), |message| message.sender().slot(), free);
-                freed.await.into_iter().collect::<Result<()>>()?;
-                let ids: Vec<_> = messages.iter().map(message::Model::id).collect();
-                self.store.read_shard(shard, async |c| message::delete(&c, &ids).await).await?;
-            }
-            self.store.read_shard(shard, async |c| conversation::delete_ended(&c, id).await).await?;
+        let ended =
+            self.store.read_shard(shard, async |c| conversation::ended(&c, PURGED_GROUPS).await).await?;
+        let mut result = Ok(());
+        for id in ended {
+            result = result.and(self.purge_group(shard, id).await);
         }
-        Ok(())
+        result
+    }
+
+    /// The images are freed before the messages go, so that a run that stops leaves nothing behind that nobody
+    /// finds.
+    async fn purge_group(&self, shard: usize, id: ConversationId) -> Result<()> {
+        loop {
+            let read = async |connection| message::oldest(&connection, id, PURGED).await;
+            let messages = self.store.read_shard(shard, read).await?;
+            if messages.is_empty() {
+                return self
+                    .store
+                    .read_shard(shard, async |c| conversation::delete_ended(&c, id).await)
+                    .await;
+            }
+            let shown = messages.iter().filter(|message| !message.media_ids.is_empty()).cloned();
+            let free = |tx: Tx, messages: Vec<message::Model>| async move {
+                let images: Vec<_> = messages.into_iter().flat_map(|message| message.media_ids).collect();
+                media::release(&tx, id.uuid(), &images).await
+            };
+            let freed = self.store.scatter_tx(shown.collect(), |message| message.sender().slot(), free);
+            freed.await.into_iter().collect::<Result<()>>()?;
+            let ids: Vec<_> = messages.iter().map(message::Model::id).collect();
+            self.store.read_shard(shard, async |c| message::delete(&c, &ids).await).await?;
+        }
     }
 }
 
 async fn start_group(tx: &Tx, id: ConversationId, starter: UserId, new: &NewConversation) -> Result<()> {
     conversation::start_group(tx, id, new.title.as_deref()).await?;
-    for user in std::iter::once(starter).chain(new.members.iter().copied()) {
-        member::join(tx, id, user).await?;
-    }
+    member::found(tx, id, starter, &new.members).await?;
     next_change(tx, id, Vec::new()).await.map(|_| ())
 }
 

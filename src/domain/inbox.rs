@@ -41,6 +41,9 @@ impl Domain {
             let Some(news) = self.news(id, after, left).await? else {
                 return self.take_out(id, left, change).await;
             };
+            if news.is_read_in_group(change) {
+                return Ok(());
+            }
             let news = &news;
             let next = news.changes.last().map(|last| last.change);
             let is_full = i64::try_from(news.changes.len()) == Ok(MAX_CHANGES);
@@ -123,12 +126,23 @@ impl News {
         self.standing.conversation.change
     }
 
+    /// Whether the change with this number says how far somebody has read in a group: of that no list or log
+    /// tells the others.
+    fn is_read_in_group(&self, change: i64) -> bool {
+        let first = self.changes.first().filter(|first| first.change == change);
+        self.standing.conversation.kind() == ConversationKind::Group
+            && first.is_some_and(|first| matches!(first.what, What::Read(_)))
+    }
+
     /// Up to which change a member was told of the conversation.
     fn logged(&self, member: &Member, known: Option<&Known>) -> i64 {
-        match known {
-            Some(known) if known.is_in => known.logged_change.unwrap_or(self.after),
-            _ => member.joined_change.unwrap_or(self.after),
-        }
+        let logged = match known {
+            Some(known) if known.is_in => known.logged_change,
+            _ => member.joined_change,
+        };
+        // In a thread with more writers than inboxes nobody is told what was written long before.
+        let is_thread = self.standing.conversation.kind() == ConversationKind::Post;
+        logged.filter(|logged| !is_thread || *logged >= self.after - MAX_CHANGES).unwrap_or(self.after)
     }
 
     fn newer_than(&self, change: i64) -> impl Iterator<Item = &Changed> {

@@ -1,7 +1,8 @@
 //! One `DataLoader` a request, over the coalescers of the process: a request asks each shard once for
 //! each kind of row, together with the other requests that ask at the same moment.
 //!
-//! What a loader gives, the viewer may see: the policy is part of loading.
+//! What a loader gives of users, posts, comments and notifications, the viewer may see: the policy is part of
+//! loading. What belongs to a conversation or to another row is for who was let into that.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -6,7 +6,7 @@ use async_graphql::{ComplexObject, Context, ID, InputObject, Object, OneofObject
 use uuid::Uuid;
 
 use super::context::ContextExt;
-use super::conversation::Conversation;
+use super::conversation::{self, Conversation};
 use super::media::{self, Media};
 use super::message_change::Reaction;
 use super::nullable::{Nullable, nullable};
@@ -58,8 +58,7 @@ impl Message {
     }
 
     async fn conversation(&self, ctx: &Context<'_>) -> Result<Conversation> {
-        let row = ctx.loader().load_one(self.row.conversation()).await?;
-        Ok(row.ok_or(Error::NotFound("conversation"))?.into())
+        Ok(conversation::require(ctx, self.row.conversation()).await?)
     }
 
     /// 1, 2, 3, … within its conversation, without holes
@@ -200,8 +199,7 @@ impl SendMessagePayload {
     }
 
     async fn conversation(&self, ctx: &Context<'_>) -> Result<Conversation> {
-        let row = ctx.loader().load_one(self.row.conversation()).await?;
-        Ok(row.ok_or(Error::NotFound("conversation"))?.into())
+        Ok(conversation::require(ctx, self.row.conversation()).await?)
     }
 }
 

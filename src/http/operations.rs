@@ -164,8 +164,16 @@ impl Operations {
 
     /// What there is to write at once, for a session that has ended: some operations tell that themselves.
     pub fn last_words(&mut self) -> Vec<String> {
-        let next = || self.streams.next().now_or_never().flatten();
-        std::iter::from_fn(next).take(MAX_OPERATIONS).filter_map(|event| event.text).collect()
+        let mut words = Vec::new();
+        while words.len() < MAX_OPERATIONS
+            && let Some(Some(event)) = self.streams.next().now_or_never()
+        {
+            if let Some(id) = &event.last {
+                self.running.leave(id);
+            }
+            words.extend(event.text);
+        }
+        words
     }
 
     /// The next thing to write; waits while there is none. `None` in a stopping process, once all that ran

@@ -103,7 +103,9 @@ where
             }
             // Boxed: while a listener waits, which is most of the time, it holds no room for a read.
             match Box::pin(self.read()).await {
-                Err(Error::ShardUnavailable | Error::Timeout) => tokio::time::sleep(RETRY).await,
+                Err(Error::ShardUnavailable | Error::StorageUnavailable | Error::Timeout) => {
+                    tokio::time::sleep(RETRY).await;
+                }
                 Err(error) => return Err(error),
                 Ok(Some(gap)) => return Ok(gap),
                 Ok(None) if self.pending.is_empty() => self.handle.wait_beyond(self.position).await,

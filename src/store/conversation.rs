@@ -173,11 +173,11 @@ pub async fn end(tx: &Tx, id: ConversationId) -> Result<()> {
     Ok(())
 }
 
-/// A group that has ended.
-pub async fn next_ended(connection: &Connection) -> Result<Option<ConversationId>> {
-    let sql = "select id from conversations where ended_at is not null order by ended_at limit 1";
-    let row = Id::find_by_statement(sql_with(sql, [])).one(connection).await.map_err(failure)?;
-    Ok(row.map(|row| ConversationId::from_row(row.id)))
+/// Groups that have ended, the longest ago first.
+pub async fn ended(connection: &Connection, limit: i64) -> Result<Vec<ConversationId>> {
+    let sql = "select id from conversations where ended_at is not null order by ended_at limit $1";
+    let rows = Id::find_by_statement(sql_with(sql, [limit.into()])).all(connection).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| ConversationId::from_row(row.id)).collect())
 }
 
 /// Deletes a group that has ended, and has no messages any more.
@@ -223,6 +223,6 @@ pub async fn count_change(tx: &Tx, id: ConversationId) -> Result<Option<Model>> 
 
 /// Holds the conversation until the transaction ends.
 pub async fn lock(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
-    let sql = "select * from conversations where id = $1 for update";
+    let sql = "select * from conversations where id = $1 for no key update";
     Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }

@@ -208,6 +208,9 @@ pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) ->
             read_seq = greatest(inbox.read_seq, excluded.read_seq),
             change = greatest(inbox.change, excluded.change),
             logged_change = greatest(inbox.logged_change, excluded.logged_change),
+            -- Who comes back finds it as new.
+            is_archived = inbox.is_archived and inbox.left_at is null,
+            is_muted = inbox.is_muted and inbox.left_at is null,
             left_at = null";
     let of = |read: fn(&Update) -> i32| updates.iter().map(read).collect::<Vec<i32>>();
     let users: Vec<Uuid> = updates.iter().map(|update| update.user.uuid()).collect();
@@ -230,8 +233,13 @@ pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) ->
 /// Takes a conversation out of the lists of these users, all of one shard, who were no members when its
 /// counter stood at `change`. Who is known to have come later stays.
 pub async fn leave(tx: &Tx, conversation: ConversationId, users: &[UserId], change: i64) -> Result<()> {
-    let sql = "update inbox set left_at = $3, change = $4
-        where conversation_id = $1 and user_id = any($2) and change <= $4 and left_at is null";
+    // Also where the user was never in the list: who comes in by an event that is late stays out.
+    let sql = "insert into inbox
+            (user_id, conversation_id, last_seq, read_seq, last_message_at, left_at, change)
+        select user_id, $1, 0, 0, $3, $3, $4 from unnest($2::uuid[]) as gone (user_id) order by user_id
+        on conflict (user_id, conversation_id) do update set
+            left_at = coalesce(inbox.left_at, excluded.left_at), change = excluded.change
+        where inbox.change <= excluded.change";
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
     let values = [conversation.uuid().into(), users.into(), tx.clock().now().into(), change.into()];
     tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;

@@ -62,7 +62,7 @@ impl Batch for Membership {
     }
 }
 
-/// Asks for the first members of a conversation: one more than the largest page has.
+/// Asks for the first members of a conversation: all of a group, and more than the largest page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FirstMembers(pub ConversationId);
 
@@ -76,10 +76,10 @@ impl Batch for FirstMembers {
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
         let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select * from members where conversation_id = asked.id order by joined_at, user_id limit 101) m
+            select * from members where conversation_id = asked.id order by joined_at, user_id limit $2) m
             order by m.conversation_id, m.joined_at, m.user_id";
         let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-        let rows = all(connection, sql, [ids.into()]).await?;
+        let rows = all(connection, sql, [ids.into(), (MAX_MEMBERS + 1).into()]).await?;
         Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
     }
 }
@@ -143,6 +143,17 @@ pub async fn join(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
     let values = [id.uuid().into(), user.uuid().into(), tx.clock().now().into()];
     let joined = tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(joined.rows_affected() == 1)
+}
+
+/// Makes the starter of a group and the others its members, the starter before the others.
+pub async fn found(tx: &Tx, id: ConversationId, starter: UserId, others: &[UserId]) -> Result<()> {
+    let sql = "insert into members (conversation_id, user_id, joined_at, joined_change)
+        select c.id, m.user_id, case when m.user_id = $2 then $3 else $3 + interval '1 ms' end, c.change
+        from conversations c, unnest($2::uuid || $4::uuid[]) as m (user_id) where c.id = $1";
+    let others: Vec<Uuid> = others.iter().map(|user| user.uuid()).collect();
+    let values = [id.uuid().into(), starter.uuid().into(), tx.clock().now().into(), others.into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
 }
 
 /// Ends a membership. False: there was none.

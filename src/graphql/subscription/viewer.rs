@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_graphql::{Context, Enum, Result, SimpleObject, Subscription};
-use futures_util::stream::{BoxStream, iter, once, select_all};
+use futures_util::stream::{BoxStream, iter, once, select_all, unfold};
 use futures_util::{Stream, StreamExt};
 
 use super::{Event, event, feed, log};
@@ -92,7 +92,11 @@ impl ViewerSubscription {
             log: after.map_or(log.attached(), |after| after.log),
             feed: after.map(|after| after.feed).unwrap_or_default(),
         };
-        let mut parts = vec![log_part(ctx.domain().clone(), viewer.clone(), log, &topics, after)];
+        let mut parts = Vec::new();
+        let logged: Vec<LogTopic> = topics.iter().filter_map(|topic| topic.logged()).collect();
+        if !logged.is_empty() {
+            parts.push(log_part(ctx.domain().clone(), viewer.clone(), log, logged, after));
+        }
         if topics.contains(&EventTopic::Feed) {
             parts.push(feed_part(ctx.domain().clone(), ctx.hub().clone(), user, after));
         }
@@ -100,7 +104,7 @@ impl ViewerSubscription {
             parts.push(session_part(ctx.domain().clone(), viewer));
         }
         let clock = ctx.domain().clock.clone();
-        Ok(select_all(parts).map(move |part| {
+        let events = select_all(parts).map(move |part| {
             Ok(match part? {
                 Part::Log(item) => {
                     places.log = item.position();
@@ -118,6 +122,12 @@ impl ViewerSubscription {
                     Event::Session(SessionEvent { cursor, replayed: false, at, reason })
                 }
             })
+        });
+        // With one part gone, the client is to come back for all.
+        Ok(unfold((events, false), |(mut events, is_over)| async move {
+            let event: Result<Event> = if is_over { return None } else { events.next().await? };
+            let is_over = event.is_err();
+            Some((event, (events, is_over)))
         }))
     }
 }
@@ -126,10 +136,9 @@ fn log_part(
     domain: Domain,
     viewer: Viewer,
     handle: TopicHandle,
-    topics: &[EventTopic],
+    topics: Vec<LogTopic>,
     after: Option<Places>,
 ) -> Parts {
-    let topics = topics.iter().filter_map(|topic| topic.logged()).collect();
     let reader = log::reader(domain, viewer, topics);
     live::stream(handle, after.map(|after| after.log), reader).map(|item| Ok(Part::Log(item?))).boxed()
 }
