@@ -185,3 +185,28 @@ async fn who_was_written_to_may_answer_and_keeps_that() {
     assert_eq!(numbers, [(thread, 0), (with_answerer, 1)]);
     world.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_stays_sent_when_it_is_asked_for_again() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
+    let request = message(&json!({ "userId": bob.id }));
+    let start = json!({ "input": { "idempotencyKey": "k", "memberIds": [bob.id], "title": "Two" } });
+    let sent = ada.client.data(SEND, request.clone()).await;
+    let started = ada.client.data(START, start.clone()).await;
+    take_from(&bob, "NOBODY").await;
+    assert!(!may_write_to(&ada, &bob).await);
+    let again = ada.client.data(SEND, request).await;
+    assert_eq!(again["sendMessage"]["message"], sent["sendMessage"]["message"]);
+    let started_again = ada.client.data(START, start).await;
+    assert_eq!(
+        started_again["startConversation"]["conversation"],
+        started["startConversation"]["conversation"]
+    );
+    assert_eq!(
+        (&again["sendMessage"]["replayed"], &started_again["startConversation"]["replayed"]),
+        (&json!(true), &json!(true))
+    );
+    world.close().await;
+}

@@ -281,11 +281,10 @@ async fn who_is_out_sees_nothing_though_no_worker_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_left_is_not_brought_back_by_what_is_late() {
     let world = World::new().await;
-    // However long that takes here.
-    let (app, address) = world.api_with(&["--shard-statement-timeout-ms=60000"]).await;
+    let (app, address) = world.api().await;
     let client = Client::new(address);
-    let people = people(&client, &["ada", "bob"]).await;
-    let [ada, bob] = people.as_slice() else { panic!("two") };
+    let people = [world.person_on(&client, 0).await, world.person_on(&client, 1).await];
+    let [ada, bob] = &people;
     let group = ada.start(&[bob], Some("Two")).await;
     let id = ConversationId::parse("id", &group).expect("an id");
     // Who delivers the start knows of both members, and is held up behind Bob's log.

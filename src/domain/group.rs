@@ -70,14 +70,18 @@ impl Domain {
             return Err(Error::invalid("input.memberIds", "has your own id"));
         }
         let (direct, slot) = new.room(starter, &key);
+        let request = &Request::new("startConversation", key, new)?;
         match self.require_may_message(viewer, &new.members).await {
             // One that is there is found, whoever may begin one now.
             Err(refusal @ Error::Forbidden(_)) if direct.is_some() => {
                 self.direct_with(viewer, new.members[0]).await?.ok_or(refusal)?;
             }
-            decided => decided?,
+            Err(refusal) => {
+                let before = self.made_before(slot, starter, request).await?.ok_or(refusal)?;
+                return Ok(Created { id: ConversationId::from_row(before), replayed: true });
+            }
+            Ok(()) => {}
         }
-        let request = &Request::new("startConversation", key, new)?;
         let made = ConversationId::make(&self.clock, slot);
         self.write(starter, slot, |tx| async move {
             let id = match direct {

@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
+use super::id::{Slot, UserId};
 use super::text::IdempotencyKey;
-use super::{Error, Result};
+use super::{Domain, Error, Result};
+use crate::store::idempotency;
 
 /// One create as it is told apart from others: the mutation, the client's key, and what was asked.
 #[derive(Debug, Clone)]
@@ -19,6 +22,19 @@ impl Request {
     pub fn new(operation: &'static str, key: IdempotencyKey, input: &impl Serialize) -> Result<Self> {
         let input = serde_json::to_vec(input).map_err(Error::internal)?;
         Ok(Self { operation, key, input_hash: Sha256::digest(input).into() })
+    }
+}
+
+impl Domain {
+    /// What the same create of this caller made before, where it may not be made any more.
+    pub(super) async fn made_before(
+        &self,
+        slot: Slot,
+        caller: UserId,
+        request: &Request,
+    ) -> Result<Option<Uuid>> {
+        let find = async |connection| idempotency::find(&connection, slot, caller, request).await;
+        self.store.read(slot, find).await
     }
 }
 

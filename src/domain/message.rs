@@ -32,6 +32,17 @@ pub enum Target {
     Post(PostId),
 }
 
+impl Target {
+    /// Where a message to it is written.
+    fn slot(self, sender: UserId) -> Slot {
+        match self {
+            Self::Conversation(id) => id.slot(),
+            Self::User(user) => Room::direct(sender, user).slot(),
+            Self::Post(post) => post.slot(),
+        }
+    }
+}
+
 /// A message to be sent, its parts checked one by one and against each other.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewMessage {
@@ -115,12 +126,16 @@ impl Domain {
         message: &NewMessage,
     ) -> Result<Created<MessageId>> {
         let request = &Request::new("sendMessage", key, message)?;
-        let room = self.room(viewer, message.to).await?;
-        if let Some(post) = message.shared_post {
-            self.require_post(Some(viewer), post).await?;
-        }
-        self.use_media(viewer, room, &message.media).await?;
         let sender = viewer.user;
+        let room = match self.prepare(viewer, message).await {
+            Ok(room) => room,
+            // What was sent stays sent, though its sender may not write there any more.
+            Err(refusal) => {
+                let sent =
+                    self.made_before(message.to.slot(sender), sender, request).await?.ok_or(refusal)?;
+                return Ok(Created { id: MessageId::from_row(sent), replayed: true });
+            }
+        };
         let id = MessageId::make(&self.clock, room.slot());
         self.write(sender, room.slot(), |tx| async move {
             // First, so that of the same request sent twice at once one waits here for the other.
@@ -132,6 +147,16 @@ impl Domain {
             Ok(Created { id, replayed: false })
         })
         .await
+    }
+
+    /// Where the viewer's message goes, if the viewer may write there and send all that is in it.
+    async fn prepare(&self, viewer: &Viewer, message: &NewMessage) -> Result<Room> {
+        let room = self.room(viewer, message.to).await?;
+        if let Some(post) = message.shared_post {
+            self.require_post(Some(viewer), post).await?;
+        }
+        self.use_media(viewer, room, &message.media).await?;
+        Ok(room)
     }
 
     /// Where the viewer's message goes, if the viewer may write there.

@@ -5,8 +5,8 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use super::shard::failure;
-use super::{Tx, sql_with};
-use crate::domain::id::UserId;
+use super::{Connection, Tx, sql_with};
+use crate::domain::id::{Slot, UserId};
 use crate::domain::idempotency::Request;
 use crate::domain::{Error, Result};
 
@@ -23,6 +23,30 @@ pub enum Record {
 struct Stored {
     input_hash: Vec<u8>,
     result_id: Uuid,
+}
+
+/// What was made before by the same request.
+pub async fn find(
+    connection: &Connection,
+    slot: Slot,
+    caller: UserId,
+    request: &Request,
+) -> Result<Option<Uuid>> {
+    let stored = stored(connection, slot, caller, request).await?;
+    Ok(stored.filter(|stored| stored.input_hash == request.input_hash).map(|stored| stored.result_id))
+}
+
+async fn stored(
+    connection: &Connection,
+    slot: Slot,
+    caller: UserId,
+    request: &Request,
+) -> Result<Option<Stored>> {
+    let sql = "select input_hash, result_id from idempotency
+        where slot = $1 and caller_id = $2 and operation = $3 and key = $4";
+    let values =
+        [slot.column().into(), caller.uuid().into(), request.operation.into(), request.key.as_str().into()];
+    Stored::find_by_statement(sql_with(sql, values)).one(connection).await.map_err(failure)
 }
 
 /// Takes the key for the row `id`, or finds who took it. Of requests that race, one is first; the others
@@ -43,13 +67,8 @@ pub async fn take(tx: &Tx, caller: UserId, request: &Request, id: Uuid) -> Resul
     if inserted.rows_affected() == 1 {
         return Ok(Record::Fresh);
     }
-    let select = "select input_hash, result_id from idempotency
-        where slot = $1 and caller_id = $2 and operation = $3 and key = $4";
-    let values = [slot.into(), caller.uuid().into(), request.operation.into(), request.key.as_str().into()];
-    let stored = Stored::find_by_statement(sql_with(select, values))
-        .one(tx.connection())
-        .await
-        .map_err(failure)?
+    let stored = stored(tx.connection(), tx.slot(), caller, request)
+        .await?
         .ok_or(Error::Conflict("The idempotency key has just expired; use a new one."))?;
     if stored.input_hash != request.input_hash {
         return Err(Error::IdempotencyKeyReused);
