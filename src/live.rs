@@ -141,7 +141,8 @@ impl Hub {
     /// Begins to listen. When it returns, the topic is subscribed to and its counter was read after that.
     pub async fn attach(&self, topic: Topic) -> Result<TopicHandle> {
         let state = self.state(topic);
-        state.started.get_or_try_init(|| self.start_topic(&state)).await?;
+        // Boxed, so that a stream does not hold on to the room that the start of its topic took.
+        state.started.get_or_try_init(|| Box::pin(self.start_topic(&state))).await?;
         let attached = state.ring.newest();
         Ok(TopicHandle { state, attached })
     }

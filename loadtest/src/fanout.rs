@@ -73,13 +73,15 @@ pub async fn measure(stack: &mut Stack) -> anyhow::Result<String> {
     stack.run(&["seed", "--users", "10", "--posts", "10", "--images", "0"]).await?;
     let people = sign_up(stack, PEOPLE).await?;
     let post = a_post(stack).await?;
-    let mut api = Api::connect(stack.api(1), Some(&people[0].token)).await?;
+    let mut api = Api::connect(stack.api(0), Some(&people[0].token)).await?;
     let first = send(&mut api, json!({ "postId": post }), "Hello").await?;
     let thread = text(&first, "/sendMessage/conversation/id")?;
 
-    let (own, sockets) = idle(stack, 0, &people, NOTIFICATIONS, &json!({})).await?;
+    let (own, sockets) = idle(stack, 1, &people, NOTIFICATIONS, &json!({})).await?;
     drop(sockets);
-    let (shared, mut sockets) = idle(stack, 1, &people, MESSAGES, &json!({ "id": thread })).await?;
+    stack.serve_more("api-3").await?;
+    let (shared, mut sockets) = idle(stack, 2, &people, MESSAGES, &json!({ "id": thread })).await?;
+    let api = Api::connect(stack.api(2), Some(&people[0].token)).await?;
     let rest = sockets.split_off(EARS);
     let (ears, others) = (Ears::spawn(sockets), Ears::spawn(rest));
     let mut post = Post { api, thread, sent: 0 };
@@ -91,7 +93,7 @@ pub async fn measure(stack: &mut Stack) -> anyhow::Result<String> {
     drop(others);
     machine::settle(&stack.pids()).await;
     let mut times = Times::new()?;
-    let (pid, mut work) = (stack.pid(1)?, Duration::ZERO);
+    let (pid, mut work) = (stack.pid(2)?, Duration::ZERO);
     for _ in 0..EVENTS {
         let before = machine::cpu_time(&[pid]);
         post.tell(&[&ears], &mut times).await?;
@@ -127,31 +129,41 @@ impl Post {
     }
 }
 
-/// Opens sockets at one process; what each holds there, in bytes of RSS and PSS.
+/// What a socket holds at its process, in bytes of RSS.
+struct Held {
+    open: u64,
+    subscribed: u64,
+}
+
+/// Opens sockets at a process that has done nothing before, then subscribes on each.
 async fn idle(
     stack: &Stack,
     process: usize,
     people: &[Viewer],
     query: &str,
     variables: &Value,
-) -> anyhow::Result<(Memory, Vec<Socket>)> {
+) -> anyhow::Result<(Held, Vec<Socket>)> {
     eprintln!("opening {IDLE} sockets");
-    let pid = stack.pid(process)?;
-    let at = stack.api(process);
+    let (pid, at) = (stack.pid(process)?, stack.api(process));
+    let rss = async || {
+        machine::settle(&[pid]).await;
+        Memory::of(pid).map(|memory| memory.rss).context("memory is told by Linux only")
+    };
+    let tokens = (0..IDLE).map(|number| people[number % people.len()].token.as_str());
     // The first of everything is not a socket's.
-    drop(Socket::subscribe(at, &people[0].token, query, variables.clone()).await?);
-    machine::settle(&stack.pids()).await;
-    let before = Memory::of(pid).context("memory is told by Linux only")?;
-    let open = (0..IDLE).map(|number| {
-        let token = &people[number % people.len()].token;
-        Socket::subscribe(at, token, query, variables.clone())
-    });
-    let sockets = stream::iter(open).buffer_unordered(AT_ONCE).try_collect().await;
-    let sockets: Vec<Socket> = sockets.context("a socket could not be opened")?;
-    machine::settle(&stack.pids()).await;
-    let after = Memory::of(pid).context("memory is told by Linux only")?;
-    let each = |after: u64, before: u64| after.saturating_sub(before) / IDLE as u64;
-    Ok((Memory { rss: each(after.rss, before.rss), pss: each(after.pss, before.pss) }, sockets))
+    for viewer in people {
+        Socket::open(at, &viewer.token).await?.subscribe(query, variables).await?;
+    }
+    let before = rss().await?;
+    let open = stream::iter(tokens.map(|token| Socket::open(at, token)));
+    let mut sockets: Vec<Socket> =
+        open.buffer_unordered(AT_ONCE).try_collect().await.context("a socket could not be opened")?;
+    let opened = rss().await?;
+    let subscribe = sockets.iter_mut().map(|socket| socket.subscribe(query, variables));
+    stream::iter(subscribe).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let subscribed = rss().await?;
+    let each = |rss: u64| rss.saturating_sub(before) / IDLE as u64;
+    Ok((Held { open: each(opened), subscribed: each(subscribed) }, sockets))
 }
 
 /// Sockets that wait for one event after the other.
@@ -255,7 +267,7 @@ fn report(
     times: &Times,
     plain: &Times,
     work: Duration,
-    memory: &[(&str, Memory)],
+    memory: &[(&str, Held)],
 ) -> anyhow::Result<String> {
     let mut text = format!("| one event to {EARS} sockets, {EVENTS} times | p50 | p99 |\n|---|--:|--:|\n");
     let of_all = format!("the same to the last of {IDLE} sockets, {WARM_UP} times");
@@ -280,16 +292,11 @@ fn report(
         each / 1000,
         each % 1000 / 10
     )?;
-    writeln!(text, "| an idle socket of {IDLE}, subscribed to | RSS | PSS |\n|---|--:|--:|")?;
-    for (name, Memory { rss, pss }) in memory {
-        writeln!(
-            text,
-            "| {name} | {}.{} KiB | {}.{} KiB |",
-            rss >> 10,
-            rss % 1024 * 10 / 1024,
-            pss >> 10,
-            pss % 1024 * 10 / 1024
-        )?;
+    writeln!(text, "| RSS of the API process for each of {IDLE} idle sockets | open | subscribed |")?;
+    writeln!(text, "|---|--:|--:|")?;
+    let kibibytes = |bytes: u64| format!("{}.{} KiB", bytes >> 10, bytes % 1024 * 10 / 1024);
+    for (name, Held { open, subscribed }) in memory {
+        writeln!(text, "| {name} | {} | {} |", kibibytes(*open), kibibytes(*subscribed))?;
     }
     Ok(text)
 }

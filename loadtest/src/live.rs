@@ -39,7 +39,8 @@ pub async fn measure(
     let mut api = Api::connect(through, Some(&writer.token)).await?;
     let first = send(&mut api, json!({ "userId": reader.id }), "Hello").await?;
     let conversation = text(&first, "/sendMessage/conversation/id")?;
-    let mut socket = Socket::subscribe(at, &reader.token, SUBSCRIBE, json!({ "id": conversation })).await?;
+    let mut socket = Socket::open(at, &reader.token).await?;
+    socket.subscribe(SUBSCRIBE, &json!({ "id": conversation })).await?;
     tokio::time::sleep(BEGINS_WITHIN).await;
     let mut live = Live { from_request: histogram()?, from_answer: histogram()? };
     for number in 0..WARM_UP + count {

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-/// An open socket with one subscription.
+/// An open socket.
 pub struct Socket(WebSocketStream<TcpStream>);
 
 fn small() -> WebSocketConfig {
@@ -20,13 +20,8 @@ fn small() -> WebSocketConfig {
 }
 
 impl Socket {
-    /// Opens a socket and subscribes. The subscription may begin a little later.
-    pub async fn subscribe(
-        at: SocketAddr,
-        token: &str,
-        query: &str,
-        variables: Value,
-    ) -> anyhow::Result<Self> {
+    /// Opens a socket as somebody.
+    pub async fn open(at: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
         let mut request = format!("ws://{at}/graphql/ws").into_client_request()?;
@@ -38,12 +33,17 @@ impl Socket {
         socket.say(&json!({ "type": "connection_init", "payload": payload })).await?;
         let answer = socket.next().await?;
         anyhow::ensure!(answer["type"] == "connection_ack", "not acknowledged: {answer}");
-        let payload = json!({ "query": query, "variables": variables });
-        socket.say(&json!({ "id": "1", "type": "subscribe", "payload": payload })).await?;
-        // Nothing tells when a subscription has begun; a ping's answer comes after it was read.
-        socket.say(&json!({ "type": "ping" })).await?;
-        while socket.next().await?["type"] != "pong" {}
         Ok(socket)
+    }
+
+    /// Subscribes, once a socket. The subscription may begin a little later.
+    pub async fn subscribe(&mut self, query: &str, variables: &Value) -> anyhow::Result<()> {
+        let payload = json!({ "query": query, "variables": variables });
+        self.say(&json!({ "id": "1", "type": "subscribe", "payload": payload })).await?;
+        // Nothing tells when a subscription has begun; a ping's answer comes after it was read.
+        self.say(&json!({ "type": "ping" })).await?;
+        while self.next().await?["type"] != "pong" {}
+        Ok(())
     }
 
     /// The reading end of a plain connection that carries the same frames.

@@ -74,18 +74,24 @@ impl Stack {
     /// Starts two API processes and the worker.
     pub async fn serve(&mut self) -> anyhow::Result<()> {
         for name in ["api-1", "api-2"] {
-            let api = self.process(name, "serve")?;
-            let address = api.address;
-            api.child
-                .start(|| async move {
-                    Ok(http::status(address, "/ready").await.is_ok_and(|status| status == 200))
-                })
-                .await?;
-            self.apis.push(api);
+            self.serve_more(name).await?;
         }
         let worker = self.process("worker", "worker")?;
         worker.child.start(|| async { Ok(true) }).await?;
         self.worker = Some(worker);
+        Ok(())
+    }
+
+    /// Starts one more API process.
+    pub async fn serve_more(&mut self, name: &str) -> anyhow::Result<()> {
+        let api = self.process(name, "serve")?;
+        let address = api.address;
+        api.child
+            .start(
+                || async move { Ok(http::status(address, "/ready").await.is_ok_and(|status| status == 200)) },
+            )
+            .await?;
+        self.apis.push(api);
         Ok(())
     }
 

@@ -80,7 +80,7 @@ struct Connection {
 type End = Option<Close>;
 
 impl Connection {
-    async fn run(mut self, authorization: Option<String>) {
+    async fn run(&mut self, authorization: Option<String>) {
         let Err(end) = self.live(authorization).await;
         telemetry::metrics().socket_closed(end.as_ref().map(Close::code));
         if let Some(close) = end {
@@ -122,12 +122,12 @@ impl Connection {
                     heartbeat.heard = true;
                     let Some(text) = text(received)? else { continue };
                     match FromClient::parse(&text)? {
+                        // Boxed, both, for they are rare, and a waiting socket should hold no room for them.
                         FromClient::Ping { authorization: Some(fresh), .. } => {
-                            // Boxed, for it is rare, and a waiting socket should hold no room for it.
                             Box::pin(self.renew(&fresh)).await?;
                             ended.set(auth::ended(app.clone(), self.viewer.clone()));
                         }
-                        message => self.obey(message, &mut operations).await?,
+                        message => Box::pin(self.obey(message, &mut operations)).await?,
                     }
                 }
                 text = operations.next() => {
