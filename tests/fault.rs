@@ -170,9 +170,14 @@ async fn only_its_own_users_notice(fault: Fault) {
     assert!(waited * 100 <= others().count(), "{waited} waited for a server that was away");
     let own: Vec<&Asked> = asked.iter().filter(|asked| asked.shard == dead).collect();
     assert!(own.iter().any(|asked| asked.code.is_some()), "nobody was hurt");
-    // Those who were waiting when it fell silent, and nobody after them.
-    let waited = own.iter().filter(|asked| asked.took > Duration::from_secs(1)).count();
-    assert!(waited <= CLIENTS / SHARDS, "{waited} requests waited for a server that was away");
+    // Only those who asked before it was known.
+    let known = began + if matches!(fault, Fault::Killed) { CONNECT } else { STATEMENT };
+    let late = || own.iter().filter(|asked| asked.at >= known && asked.at < over);
+    let waited = late().filter(|asked| asked.took > Duration::from_secs(1)).count();
+    assert!(
+        waited * 100 <= late().count(),
+        "{waited} requests waited for a server that was known to be away"
+    );
     for one in own {
         assert!(one.code.as_deref().is_none_or(|code| code == "SHARD_UNAVAILABLE"), "{:?}", one.code);
         assert!(one.took < STATEMENT + CONNECT, "{:?}: longer than its time-out", one.took);
