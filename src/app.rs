@@ -16,12 +16,13 @@ use crate::cache::{Feeds, Positions};
 use crate::config::Config;
 use crate::domain::account::{Accounts, Viewer};
 use crate::domain::session::revocation::watch_revocations;
-use crate::domain::{Clock, Domain, Error, Parts, Result};
+use crate::domain::{Domain, Parts};
 use crate::graphql::context::RequestContext;
 use crate::graphql::engine::Engine;
 use crate::graphql::request::RequestMeta;
 use crate::graphql::{Mutation, Query, Subscription};
 use crate::live::Hub;
+use crate::model::{Clock, Error, Result};
 use crate::store::{Store, Tables, schema};
 use crate::worker;
 

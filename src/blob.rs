@@ -22,8 +22,8 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::config::ServiceConfig;
-use crate::domain::clock::from_millis;
-use crate::domain::{Clock, Error, Result};
+use crate::model::clock::from_millis;
+use crate::model::{Clock, Error, Result};
 
 mod sign;
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::ServiceConfig;
-use crate::store::OutboxRow;
+use crate::model::event::OutboxRow;
 
 /// How long a publish waits for `JetStream`'s ack.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);

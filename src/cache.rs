@@ -15,10 +15,10 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, Script, ScriptInvocation};
 
 use crate::config::ServiceConfig;
-use crate::domain::feed::{FeedChange, FeedChanges, Skeleton};
-use crate::domain::id::{PostId, UserId};
-use crate::domain::stream::Position;
-use crate::domain::{Clock, Error, Result};
+use crate::model::feed::{FeedChange, FeedChanges, Skeleton};
+use crate::model::id::{PostId, UserId};
+use crate::model::stream::Position;
+use crate::model::{Clock, Error, Result};
 pub use positions::Positions;
 
 /// The most posts in a feed.

@@ -37,7 +37,8 @@ use check::Part;
 pub use report::{Fault, Line, Report};
 use ward::Ward;
 
-use crate::domain::{Domain, Result};
+use crate::domain::Domain;
+use crate::model::Result;
 use crate::progress::Stage;
 
 /// How many rows are read at once.

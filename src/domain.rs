@@ -5,17 +5,13 @@
 
 pub mod account;
 pub mod claim;
-pub mod clock;
 pub mod comment;
 pub mod conversation;
 pub mod conversation_list;
-pub mod error;
-pub mod event;
 pub mod feed;
 pub mod follow;
 pub mod group;
 pub mod hashtag;
-pub mod id;
 pub mod idempotency;
 pub mod inbox;
 pub mod log;
@@ -25,14 +21,12 @@ pub mod message;
 pub mod message_change;
 pub mod notification;
 pub mod own_writes;
-pub mod page;
 pub mod password;
 pub mod patch;
 pub mod policy;
 pub mod post;
 pub mod session;
 pub mod staff;
-pub mod stream;
 pub mod text;
 pub mod token;
 pub mod typing;
@@ -42,15 +36,13 @@ pub mod walk;
 use std::ops::Deref;
 use std::sync::Arc;
 
-pub use clock::Clock;
-pub use error::{Code, Error, Result};
-
 use account::Accounts;
 
 use crate::blob::Blob;
 use crate::bus::Bus;
 use crate::cache::{Feeds, Positions};
 use crate::config::MediaConfig;
+use crate::model::Clock;
 use crate::store::{Store, Tables};
 
 /// The rules, and what they work with. Cheap to clone.

@@ -1,6 +1,6 @@
 //! Fowergram: a GraphQL backend for a photo-sharing social network, on sharded `PostgreSQL`.
 //!
-//! The modules, in the order in which a request flows; each uses only those below it.
+//! How they depend on each other is drawn in `docs/ARCHITECTURE.md` and held by `tests/architecture.rs`.
 
 pub mod app;
 pub mod blob;
@@ -14,6 +14,7 @@ pub mod domain;
 pub mod graphql;
 pub mod http;
 pub mod live;
+pub mod model;
 pub mod progress;
 pub mod seed;
 pub mod store;

@@ -23,11 +23,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
 use crate::cache::Feeds;
-use crate::domain::Result;
-use crate::domain::event::{comments_subject, conversation_subject, feed_subject, receiver_subject};
-use crate::domain::feed::FeedChange;
-use crate::domain::id::{ConversationId, PostId, UserId};
-pub use crate::domain::stream::Position;
+use crate::model::Result;
+use crate::model::event::{comments_subject, conversation_subject, feed_subject, receiver_subject};
+use crate::model::feed::FeedChange;
+use crate::model::id::{ConversationId, PostId, UserId};
+pub use crate::model::stream::Position;
 use crate::store::stream::Marker;
 use crate::store::{Store, comment, log, message};
 use pump::Pump;

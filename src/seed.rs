@@ -13,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::id::PostId;
+use crate::model::id::PostId;
 use crate::progress::Stage;
 use cast::Cast;
 use plan::{Person, Plan};

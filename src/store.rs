@@ -42,17 +42,18 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ShardConfig;
-use crate::domain::id::Slot;
-use crate::domain::own_writes::WalPosition;
-use crate::domain::{Clock, Error, Result};
+use crate::model::event::OutboxRow;
+use crate::model::id::Slot;
+use crate::model::wal::WalPosition;
+use crate::model::{Clock, Error, Result};
 use coalesce::{Batch, Coalescer};
 pub use connection::Connection;
 use map::SlotMap;
 pub use map::Slots;
 pub use replica::Following;
 use shard::{Shard, failure, is_retryable};
+pub use tx::Tx;
 use tx::sql_with;
-pub use tx::{OutboxRow, Tx};
 
 /// How often a transaction is run again after a serialization failure or a deadlock.
 const MAX_RETRIES: u32 = 4;

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::MediaConfig;
-use crate::domain::event::Event;
-use crate::domain::{Domain, Result, notification};
+use crate::domain::{Domain, notification};
+use crate::model::Result;
+use crate::model::event::Event;
 use crate::store::backfill::ALL;
 use consumer::Effect;
 use media::Studio;

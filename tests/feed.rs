@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use fowergram::app::{App, Role};
 use fowergram::cache::Rebuild;
-use fowergram::domain::id::PostId;
 use fowergram::live::{Topic, cursor};
+use fowergram::model::id::PostId;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Who follows whom: both sides agree, whatever order the events come in.
 
 use fowergram::app::Role;
-use fowergram::domain::id::{Slot, UserId};
+use fowergram::model::id::{Slot, UserId};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

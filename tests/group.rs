@@ -1,7 +1,7 @@
 //! Groups: who is in them, and what each member's list says, in whatever order the events come.
 
 use fowergram::app::Role;
-use fowergram::domain::id::ConversationId;
+use fowergram::model::id::ConversationId;
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;

@@ -16,9 +16,9 @@ use clap::Parser;
 use fowergram::app::{App, Role};
 use fowergram::config::Config;
 use fowergram::dev::Servers;
-use fowergram::domain::Clock;
-use fowergram::domain::id::slot_of;
 use fowergram::http;
+use fowergram::model::Clock;
+use fowergram::model::id::slot_of;
 use tokio::net::TcpListener;
 
 use client::{Client, Person};

@@ -5,10 +5,10 @@ mod thrower;
 
 use std::collections::BTreeSet;
 
-use fowergram::domain::Clock;
-use fowergram::domain::id::{self, Kind, Slot, UserId};
-use fowergram::domain::page::{List, Place};
 use fowergram::live::{Position, Topic, cursor};
+use fowergram::model::Clock;
+use fowergram::model::id::{self, Kind, Slot, UserId};
+use fowergram::model::page::{List, Place};
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use proptest::collection::vec;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fowergram::app::Role;
-use fowergram::domain::id::Slot;
-use fowergram::domain::{Clock, Error};
+use fowergram::model::id::Slot;
+use fowergram::model::{Clock, Error};
 use fowergram::store::schema::KNOWN;
 use fowergram::store::shard::failure;
 use sea_orm::ConnectionTrait as _;

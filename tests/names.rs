@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use fowergram::domain::Domain;
 use fowergram::domain::account::{Draft, HeldNames};
 use fowergram::domain::session::Origin;
-use fowergram::domain::{Code, Domain, Error};
+use fowergram::model::{Code, Error};
 use futures_util::future::{join, join_all};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use fowergram::app::{App, Role};
-use fowergram::domain::id::{EventId, Slot};
-use fowergram::store::OutboxRow;
+use fowergram::model::event::OutboxRow;
+use fowergram::model::id::{EventId, Slot};
 use futures_util::future::join_all;
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};

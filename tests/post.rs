@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fowergram::app::Role;
-use fowergram::domain::id::PostId;
+use fowergram::model::id::PostId;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

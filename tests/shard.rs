@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fowergram::app::Role;
-use fowergram::domain::id::{self, SLOTS, Slot, UserId};
+use fowergram::model::id::{self, SLOTS, Slot, UserId};
 use fowergram::store::user::{self, Counter};
 use futures_util::future::join_all;
 use rand::{RngExt as _, SeedableRng as _};

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::task::Poll;
 
 use fowergram::app::Role;
+use fowergram::domain::Domain;
 use fowergram::domain::account::{NewAccount, ProfileChange};
 use fowergram::domain::claim::Reconciled;
 use fowergram::domain::patch::Patch;
 use fowergram::domain::session::Origin;
-use fowergram::domain::{Code, Domain};
+use fowergram::model::Code;
 use fowergram::worker::reconcile;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -235,7 +236,7 @@ async fn a_sign_up_dropped_anywhere_is_mended() {
             let held = domain.claim_names(&draft).await?;
             domain.insert_account(&draft, &held).await?;
             domain.confirm_names(&held).await;
-            Ok::<_, fowergram::domain::Error>(())
+            Ok::<_, fowergram::model::Error>(())
         };
         if let Some(done) = dropped_after(polls, Box::pin(rest)).await {
             done.expect("nothing is in its way");

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{DocumentOperations, Selection};
-use fowergram::domain::Clock;
-use fowergram::domain::id::{PostId, Slot};
+use fowergram::model::Clock;
+use fowergram::model::id::{PostId, Slot};
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, Person, Socket, code, picture, text};

@@ -1,7 +1,7 @@
 //! Who is typing: told to those who are there and may read it, and to nobody else.
 
-use fowergram::domain::Clock;
-use fowergram::domain::clock::to_millis;
+use fowergram::model::Clock;
+use fowergram::model::clock::to_millis;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

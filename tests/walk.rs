@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fowergram::app::App;
-use fowergram::domain::id::{Slot, UserId};
+use fowergram::model::id::{Slot, UserId};
 use fowergram::store::user;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -30,7 +30,7 @@ async fn promote(world: &World, app: &App, person: &Person, role: u8) {
 /// An id of somebody who signed up at this moment (unix ms).
 fn id_at(millis: u64, random: &mut StdRng) -> Uuid {
     let slot = Slot::new(random.random_range(0..4096)).expect("a slot");
-    let made = UserId::make(&fowergram::domain::Clock::system(), slot).uuid().as_u128();
+    let made = UserId::make(&fowergram::model::Clock::system(), slot).uuid().as_u128();
     Uuid::from_u128(made & ((1 << 80) - 1) | u128::from(millis) << 80)
 }
 

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::config::ServiceConfig;
-use crate::domain::id::UserId;
-use crate::domain::own_writes::{AtLeast, WalPosition};
+use crate::model::id::UserId;
+use crate::model::wal::{AtLeast, WalPosition};
 
 /// How long a write waits for Redis, and a read before it goes to the primary.
 const WITHIN: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use time::Duration;
 use crate::app::{App, Role};
 use crate::config::Config;
 use crate::doctor::{self, Check, Line, Options, Report};
-use crate::domain::Clock;
+use crate::model::Clock;
 use crate::telemetry;
 
 /// How many faults of a line are shown in the table.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::domain::Clock;
+use crate::model::Clock;
 
 /// Below the root of the source tree.
 const FOLDER: &str = "migration/src";

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table};
 use tokio::sync::mpsc;
 
 use crate::config::{LogConfig, ShardConfig};
-use crate::domain::Clock;
+use crate::model::Clock;
 use crate::store::Store;
 use crate::store::overview::{self, Overview, Replica};
 use crate::telemetry;

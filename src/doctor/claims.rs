@@ -5,9 +5,10 @@ use uuid::Uuid;
 
 use super::PAGE;
 use super::ward::Ward;
-use crate::domain::Result;
-use crate::domain::claim::{ClaimState, Name, Settled};
-use crate::domain::id::{UserId, slot_of};
+use crate::domain::claim::Settled;
+use crate::model::Result;
+use crate::model::claim::{ClaimState, Name};
+use crate::model::id::{UserId, slot_of};
 use crate::store::audit::claim::{self as audit, Named};
 use crate::store::claim::{self, Model};
 

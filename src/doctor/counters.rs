@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::PAGE;
 use super::ward::Ward;
-use crate::domain::Result;
-use crate::domain::id::{Slot, slot_of};
+use crate::model::Result;
+use crate::model::id::{Slot, slot_of};
 use crate::store::audit::counter::{self, Counter};
 use crate::store::audit::hashtag;
 

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::ward::Ward;
 use super::{BATCH, PAGE};
-use crate::domain::Result;
-use crate::domain::id::{UserId, slot_of};
+use crate::model::Result;
+use crate::model::id::{UserId, slot_of};
 use crate::store::audit::edge::{self as audit, Edge, Pair};
 use crate::store::edge::{self, Table};
 use crate::store::user::{self, Counter};

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::ward::Ward;
 use super::{BATCH, PAGE};
-use crate::domain::clock::to_millis;
 use crate::domain::hashtag::Tag;
-use crate::domain::id::{PostId, Slot, millis_of, slot_of};
-use crate::domain::{Error, Result};
+use crate::model::clock::to_millis;
+use crate::model::id::{PostId, Slot, millis_of, slot_of};
+use crate::model::{Error, Result};
 use crate::store::audit::hashtag::{self as audit, Entry, Tagged};
 use crate::store::hashtag::{self, Known};
 

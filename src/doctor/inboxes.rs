@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::ward::Ward;
 use super::{BATCH, PAGE};
-use crate::domain::Result;
-use crate::domain::id::{ConversationId, slot_of};
 use crate::domain::message::MAX_INBOXES;
+use crate::model::Result;
+use crate::model::id::{ConversationId, slot_of};
 use crate::store::audit::inbox::{self as audit, Entry, Member, Pair};
 
 pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {

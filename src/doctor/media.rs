@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::ward::Ward;
 use crate::blob::Object;
-use crate::domain::id::MediaId;
-use crate::domain::media::{State, original_key, variant_key, widths_of};
-use crate::domain::{Error, Result};
+use crate::domain::media::{original_key, variant_key, widths_of};
+use crate::model::id::MediaId;
+use crate::model::media::State;
+use crate::model::{Error, Result};
 use crate::store::Slots;
 use crate::store::audit::media::{self as audit, Image};
 
@@ -181,8 +182,8 @@ async fn restore(ward: &Ward<'_>, id: MediaId, there: &[u32], lost: &[u32]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::Slot;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
 
     #[test]
     fn only_keys_as_they_are_made_are_read() {

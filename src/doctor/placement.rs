@@ -1,8 +1,8 @@
 //! Rows in a shard that does not own their slot. Nobody reads or writes them there.
 
 use super::ward::Ward;
-use crate::domain::id::Slot;
-use crate::domain::{Error, Result};
+use crate::model::id::Slot;
+use crate::model::{Error, Result};
 use crate::store::audit::placement::{self as audit, Stray, Table};
 
 /// How many blocks of a table, 8 kB each, are read at once: all of their rows may be strays.

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PAGE;
 use super::ward::Ward;
-use crate::domain::Result;
+use crate::model::Result;
 use crate::store::audit::outbox;
 use crate::store::schema;
 use crate::worker::relay;

@@ -4,8 +4,9 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Line, Options};
-use crate::domain::id::Slot;
-use crate::domain::{Domain, Error, Result};
+use crate::domain::Domain;
+use crate::model::id::Slot;
+use crate::model::{Error, Result};
 use crate::progress::Stage;
 use crate::store::{Connection, Store};
 

@@ -13,15 +13,17 @@ pub use profile::ProfileChange;
 pub use settings::SettingsChange;
 pub use sign_up::{Draft, HeldNames, NewAccount};
 
-use super::claim::Name;
-use super::id::{SessionId, UserId};
 use super::password::Hasher;
 use super::session::revocation::Revocations;
 use super::session::{Origin, SignedIn};
 use super::text::{Email, Username};
 use super::token::Tokens;
-use super::{Clock, Domain, Error, Result, policy};
+use super::{Domain, policy};
 use crate::config::AccountConfig;
+use crate::model::account::{AccountState, Role};
+use crate::model::claim::Name;
+use crate::model::id::{SessionId, UserId};
+use crate::model::{Clock, Error, Result};
 use crate::store::{session, user};
 
 /// The signed-in caller of a request, from a verified access token.
@@ -30,44 +32,6 @@ pub struct Viewer {
     pub user: UserId,
     pub session: SessionId,
     pub expires_at: OffsetDateTime,
-}
-
-/// What an account may do beyond its own. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum Role {
-    User = 0,
-    Moderator = 1,
-    Admin = 2,
-}
-
-impl Role {
-    /// The role with the stored number; one that a newer version wrote may do nothing here.
-    pub fn of(number: i16) -> Self {
-        [Self::Moderator, Self::Admin].into_iter().find(|role| *role as i16 == number).unwrap_or(Self::User)
-    }
-}
-
-/// The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum AccountState {
-    Active = 0,
-    Deactivated = 1,
-    Suspended = 2,
-    PendingDeletion = 3,
-    /// Never an account: the reconciler's mark that a stalled sign-up can't come true any more.
-    Aborted = 9,
-}
-
-impl AccountState {
-    /// The state with the stored number; one that a newer version wrote is not in use here.
-    pub fn of(number: i16) -> Self {
-        [Self::Active, Self::Deactivated, Self::PendingDeletion, Self::Aborted]
-            .into_iter()
-            .find(|state| *state as i16 == number)
-            .unwrap_or(Self::Suspended)
-    }
 }
 
 /// What the rules about accounts work with, one for a process.

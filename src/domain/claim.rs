@@ -7,10 +7,12 @@
 use futures_util::future::join_all;
 use time::{Duration, OffsetDateTime};
 
-use super::account::AccountState;
-use super::id::{Slot, UserId};
+use super::Domain;
 use super::text::{Email, Username};
-use super::{Domain, Error, Result};
+use crate::model::account::AccountState;
+use crate::model::claim::{ClaimKind, ClaimState, Name};
+use crate::model::id::{Slot, UserId};
+use crate::model::{Error, Result};
 use crate::store::{Tx, claim, user};
 
 /// How long a claim waits for the row that names it.
@@ -22,46 +24,13 @@ const LEASE: Duration = Duration::seconds(30);
 /// How many claims are settled side by side: one that waits for a dead shard does not hold up the rest.
 const AT_ONCE: usize = 8;
 
-/// What kind of name. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ClaimKind {
-    Username = 0,
-    Email = 1,
-}
-
-impl ClaimKind {
-    /// As it is stored.
-    pub fn column(self) -> i16 {
-        i16::from(self as u8)
-    }
-}
-
-/// The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum ClaimState {
-    /// Taken for a sign-up or a change of name that is under way.
-    Pending = 0,
-    Confirmed = 1,
-    /// Given up: taken for others until its time is up, free for its former owner.
-    Resting = 2,
-}
-
-/// A name as it is claimed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    kind: ClaimKind,
-    text: String,
-}
-
 impl Name {
     pub fn username(username: &Username) -> Self {
-        Self { kind: ClaimKind::Username, text: username.normal() }
+        Self::new(ClaimKind::Username, username.normal())
     }
 
     pub fn email(email: &Email) -> Self {
-        Self { kind: ClaimKind::Email, text: email.normal() }
+        Self::new(ClaimKind::Email, email.normal())
     }
 
     /// The name of a claim; `None` if the kind is one that this version does not know.
@@ -71,39 +40,26 @@ impl Name {
             1 => ClaimKind::Email,
             _ => return None,
         };
-        Some(Self { kind, text: claim.name.clone() })
+        Some(Self::new(kind, claim.name.clone()))
     }
 
     /// Both names of a stored user.
     pub fn both(username: &str, email: &str) -> [Self; 2] {
-        let name = |kind, text: &str| Self { kind, text: text.to_ascii_lowercase() };
+        let name = |kind, text: &str| Self::new(kind, text.to_ascii_lowercase());
         [name(ClaimKind::Username, username), name(ClaimKind::Email, email)]
-    }
-
-    pub fn kind(&self) -> ClaimKind {
-        self.kind
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Where the claim lies.
-    pub fn slot(&self) -> Slot {
-        Slot::of_bytes(&[&[self.kind as u8], self.text.as_bytes()].concat())
     }
 
     /// Whether this is the user's name: what makes its claim count.
     pub fn is_of(&self, user: &user::Model) -> bool {
-        let named = match self.kind {
+        let named = match self.kind() {
             ClaimKind::Username => &user.username,
             ClaimKind::Email => &user.email,
         };
-        user.state != AccountState::Aborted as i16 && named.eq_ignore_ascii_case(&self.text)
+        user.state != AccountState::Aborted as i16 && named.eq_ignore_ascii_case(self.text())
     }
 
     fn taken(&self) -> Error {
-        match self.kind {
+        match self.kind() {
             ClaimKind::Username => Error::UsernameTaken,
             ClaimKind::Email => Error::EmailTaken,
         }
@@ -113,11 +69,11 @@ impl Name {
 /// As people tell operators: `username:ada`.
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match self.kind {
+        let kind = match self.kind() {
             ClaimKind::Username => "username",
             ClaimKind::Email => "email",
         };
-        write!(f, "{kind}:{}", self.text)
+        write!(f, "{kind}:{}", self.text())
     }
 }
 

@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::account::Viewer;
-use super::event::Event;
-use super::id::{CommentId, PostId};
-use super::idempotency::{Created, Request};
-use super::page::{Page, Place, Slice};
-use super::policy::{ContactPolicy, VisiblePost};
-use super::{Domain, Error, Result, text};
+use super::policy::VisiblePost;
+use super::{Domain, text};
+use crate::model::contact::ContactPolicy;
+use crate::model::event::Event;
+use crate::model::id::{CommentId, PostId};
+use crate::model::idempotency::{Created, Request};
+use crate::model::page::{Page, Place, Slice};
+use crate::model::{Error, Result};
 use crate::store::comment::{self, Order};
 use crate::store::idempotency::{self, Record};
 

@@ -2,41 +2,20 @@
 
 use std::sync::Arc;
 
+use super::Domain;
 use super::account::Viewer;
-use super::event::Event;
-use super::id::{ConversationId, UserId};
 use super::message_change::next_change;
-use super::notification::Kind;
-use super::page::{Page, Place, Slice};
-use super::stream::LogTopic;
-use super::{Domain, Error, Result};
+use crate::model::conversation::ConversationKind;
+use crate::model::event::Event;
+use crate::model::id::{ConversationId, UserId};
+use crate::model::notification::Kind;
+use crate::model::page::{Page, Place, Slice};
+use crate::model::stream::LogTopic;
+use crate::model::{Error, Result};
 use crate::store::inbox::{self, Flags};
 use crate::store::log::{self, Entry};
 use crate::store::member::{self, Member};
 use crate::store::{conversation, message, notification};
-
-/// The most people in a group.
-pub const MAX_MEMBERS: i64 = 256;
-
-/// What a conversation is. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum ConversationKind {
-    Direct = 0,
-    Group = 1,
-    Post = 2,
-}
-
-impl ConversationKind {
-    /// The kind with this number; only these three are ever written.
-    pub const fn from_row(number: i16) -> Self {
-        match number {
-            0 => Self::Direct,
-            2 => Self::Post,
-            _ => Self::Group,
-        }
-    }
-}
 
 impl Domain {
     /// The conversation, if the viewer may read it: the members of a direct or group conversation, and
@@ -51,7 +30,7 @@ impl Domain {
             let post = id.as_thread_of();
             let visible = self.require_post(viewer, post).await;
             visible.map_err(|error| if matches!(error, Error::NotFound(_)) { missing } else { error })?;
-            let made = super::clock::from_millis(super::id::millis_of(post.uuid()));
+            let made = crate::model::clock::from_millis(crate::model::id::millis_of(post.uuid()));
             return Ok(Arc::new(conversation::Model::unwritten_thread(post, made)));
         };
         if let Some(post) = found.post() {
@@ -113,7 +92,7 @@ impl Domain {
     /// Shows the others how far a member has read; for the consumer of `Event::ConversationRead`. May run
     /// twice, and in any order.
     pub async fn show_read(&self, id: ConversationId, user: UserId, seq: i32, at: i64) -> Result<()> {
-        let at = super::clock::from_millis(at);
+        let at = crate::model::clock::from_millis(at);
         self.store
             .tx(id.slot(), |tx| async move {
                 let Some(held) = conversation::lock(&tx, id).await? else { return Ok(()) };

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures_util::future::join4;
 
+use super::Domain;
 use super::account::Viewer;
-use super::id::{ConversationId, PostId, UserId};
-use super::page::{Page, Place, Slice};
 use super::policy::{VisiblePost, sees_post, sees_user};
-use super::{Domain, Error, Result};
+use crate::model::id::{ConversationId, PostId, UserId};
+use crate::model::page::{Page, Place, Slice};
+use crate::model::{Error, Result};
 use crate::store::member::{FirstMembers, Member, Membership};
 use crate::store::message::LastMessage;
 use crate::store::{Away, conversation, inbox, message, user};

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::Domain;
 use super::account::Viewer;
-use super::id::{PostId, UserId};
-use super::page::{Page, Place, Slice};
 use super::policy::VisiblePost;
-use super::stream::Position;
-use super::{Domain, Error, Result};
 use crate::cache::{MAX_POSTS, Rebuild};
+use crate::model::feed::Skeleton;
+use crate::model::id::{PostId, UserId};
+use crate::model::page::{Page, Place, Slice};
+use crate::model::stream::Position;
+use crate::model::{Error, Result};
 use crate::store::edge::{self, Table};
 use crate::store::post;
 
@@ -25,17 +27,6 @@ const REBUILD_WAIT: Duration = Duration::from_secs(2);
 /// How often a page is filled up again after the policy has dropped posts from it.
 const REFILLS: usize = 3;
 
-/// Which posts a page has, before anything is known of them.
-#[derive(Debug, Clone)]
-pub struct Skeleton {
-    /// Newest first.
-    pub posts: Vec<PostId>,
-    /// Unix ms.
-    pub built_at: i64,
-    pub rebuilding: bool,
-    pub degraded: bool,
-}
-
 /// A page of a feed.
 #[derive(Debug)]
 pub struct FeedPage {
@@ -48,22 +39,6 @@ pub struct FeedPage {
     pub degraded: bool,
     /// A shard of theirs that could not be read.
     pub away: Option<Error>,
-}
-
-/// One change of a feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedChange {
-    pub n: i64,
-    pub post: PostId,
-    pub removed: bool,
-}
-
-/// The changes of a feed behind a position.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FeedChanges {
-    Changes(Vec<FeedChange>),
-    /// Some are gone for good: read the feed anew and go on from here.
-    Gap(Position),
 }
 
 impl Domain {
@@ -220,7 +195,7 @@ impl Domain {
     async fn tell_readers(&self, changed: &[(UserId, Position)]) {
         join_all(changed.iter().map(|(user, position)| async move {
             let payload = serde_json::json!({ "generation": position.generation, "n": position.n });
-            self.bus.publish_core(&super::event::feed_subject(*user), payload.to_string()).await;
+            self.bus.publish_core(&crate::model::event::feed_subject(*user), payload.to_string()).await;
         }))
         .await;
     }

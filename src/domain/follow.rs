@@ -1,11 +1,12 @@
 //! Who follows whom. The edge lies with the followed user, whose privacy decides; the follower's side is
 //! a mirror that a consumer keeps.
 
+use super::Domain;
 use super::account::Viewer;
-use super::event::Event;
-use super::id::UserId;
-use super::page::{Page, Place, Slice};
-use super::{Domain, Error, Result};
+use crate::model::event::Event;
+use crate::model::id::UserId;
+use crate::model::page::{Page, Place, Slice};
+use crate::model::{Error, Result};
 use crate::store::edge::{self, Table};
 use crate::store::user::{self, Counter};
 
@@ -99,7 +100,7 @@ pub(super) async fn list_page(
     domain: &Domain,
     viewer: Option<&Viewer>,
     table: Table,
-    (slot, owner): (super::id::Slot, uuid::Uuid),
+    (slot, owner): (crate::model::id::Slot, uuid::Uuid),
     page: &Page,
 ) -> Result<Slice<(Place, uuid::Uuid)>> {
     let before = page.after.map(|place| Ok::<_, Error>((place.time()?, place.id))).transpose()?;

@@ -2,14 +2,16 @@
 
 use serde::Serialize;
 
+use super::Domain;
 use super::account::Viewer;
-use super::conversation::{ConversationKind, MAX_MEMBERS};
-use super::id::{ConversationId, Slot, UserId};
-use super::idempotency::{Created, Request};
 use super::message::Room;
 use super::message_change::next_change;
-use super::text::{self, IdempotencyKey};
-use super::{Domain, Error, Result};
+use super::text;
+use crate::model::conversation::{ConversationKind, MAX_MEMBERS};
+use crate::model::id::{ConversationId, Slot, UserId};
+use crate::model::idempotency::IdempotencyKey;
+use crate::model::idempotency::{Created, Request};
+use crate::model::{Error, Result};
 use crate::store::idempotency::Record;
 use crate::store::{Tx, conversation, idempotency, media, member, message};
 
@@ -225,7 +227,7 @@ async fn take_out(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
+    use crate::model::Clock;
 
     #[test]
     fn who_is_named_twice_is_one_member() {

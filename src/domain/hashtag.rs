@@ -1,9 +1,10 @@
 //! Hashtags: an index of the posts that have one, kept by a consumer.
 
-use super::event::Event;
-use super::id::{PostId, Slot, millis_of};
-use super::page::{Page, Place, Slice};
-use super::{Domain, Error, Result, text};
+use super::{Domain, text};
+use crate::model::event::Event;
+use crate::model::id::{PostId, Slot, millis_of};
+use crate::model::page::{Page, Place, Slice};
+use crate::model::{Error, Result};
 use crate::store::hashtag;
 
 /// A tag as it is stored: in lower case, without the sign.

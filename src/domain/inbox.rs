@@ -7,12 +7,13 @@
 
 use std::collections::HashMap;
 
-use super::conversation::ConversationKind;
-use super::event::Event;
-use super::id::{ConversationId, UserId};
+use super::Domain;
 use super::message::MAX_INBOXES;
-use super::stream::LogTopic;
-use super::{Domain, Result};
+use crate::model::Result;
+use crate::model::conversation::ConversationKind;
+use crate::model::event::Event;
+use crate::model::id::{ConversationId, UserId};
+use crate::model::stream::LogTopic;
 use crate::store::conversation::{self, Standing};
 use crate::store::inbox::{self, Known, Update};
 use crate::store::log::{self, Entry};

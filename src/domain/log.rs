@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::Domain;
 use super::account::Viewer;
-use super::id::{ConversationId, MessageId, NotificationId, UserId};
-use super::stream::LogTopic;
-use super::{Domain, Error, Result};
+use crate::model::id::{ConversationId, MessageId, NotificationId, UserId};
+use crate::model::stream::LogTopic;
+use crate::model::{Error, Result};
 use crate::store::stream::Marker;
 use crate::store::{Away, Loaded, log, member, message, notification, user};
 

@@ -1,7 +1,7 @@
 //! What an image may be, and where its bytes lie.
 
-use super::id::MediaId;
-use super::{Error, Result};
+use crate::model::id::MediaId;
+use crate::model::{Error, Result};
 
 /// The kinds of image that may be uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,28 +34,6 @@ impl ImageType {
             Self::Jpeg => "jpg",
             Self::Png => "png",
             Self::Webp => "webp",
-        }
-    }
-}
-
-/// How far an upload is. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum State {
-    AwaitingUpload = 0,
-    Processing = 1,
-    Ready = 2,
-    Failed = 3,
-}
-
-impl State {
-    /// From its stored number; an unknown one can't be shown.
-    pub const fn from_row(number: i16) -> Self {
-        match number {
-            0 => Self::AwaitingUpload,
-            1 => Self::Processing,
-            2 => Self::Ready,
-            _ => Self::Failed,
         }
     }
 }
@@ -99,8 +77,8 @@ pub fn variant_key(id: MediaId, width: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::Slot;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
 
     #[test]
     fn a_type_is_known_by_its_mime_name() {

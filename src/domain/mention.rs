@@ -1,8 +1,9 @@
 //! Whom a text mentions.
 
-use super::claim::Name;
-use super::id::UserId;
-use super::{Domain, Result, text};
+use super::{Domain, text};
+use crate::model::Result;
+use crate::model::claim::Name;
+use crate::model::id::UserId;
 use crate::store::claim;
 
 impl Domain {

@@ -3,14 +3,16 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::Domain;
 use super::account::Viewer;
-use super::conversation::ConversationKind;
-use super::event::{Event, Sent};
-use super::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
-use super::idempotency::{Created, Request};
-use super::text::{self, IdempotencyKey};
+use super::text;
 use super::upload::why_unusable;
-use super::{Domain, Error, Result};
+use crate::model::conversation::ConversationKind;
+use crate::model::event::{Event, Sent};
+use crate::model::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
+use crate::model::idempotency::IdempotencyKey;
+use crate::model::idempotency::{Created, Request};
+use crate::model::{Error, Result};
 use crate::store::idempotency::Record;
 use crate::store::{Tx, conversation, idempotency, media, member, message};
 
@@ -263,14 +265,14 @@ async fn write(
         changed_at: None,
     };
     message::insert(tx, row).await?;
-    let sent = Some(Sent { seq: counted.seq, sender, members, at: super::clock::to_millis(now) });
+    let sent = Some(Sent { seq: counted.seq, sender, members, at: crate::model::clock::to_millis(now) });
     tx.emit(&Event::ConversationChanged { conversation, change: counted.change, sent, left: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
+    use crate::model::Clock;
 
     #[test]
     fn a_message_says_something() {

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::account::Viewer;
-use super::event::Event;
-use super::id::{ConversationId, MessageId, UserId};
 use super::message::MAX_TEXT;
-use super::{Domain, Error, Result, text};
+use super::{Domain, text};
+use crate::model::event::Event;
+use crate::model::id::{ConversationId, MessageId, UserId};
+use crate::model::{Error, Result};
 use crate::store::{Tx, conversation, media, message, reaction};
 
 /// The most reactions that one person gives to one message.

@@ -21,13 +21,15 @@ use futures_util::future::join_all;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::Domain;
 use super::account::Viewer;
-use super::clock::from_millis;
-use super::event::Event;
-use super::id::{EventId, NotificationId, UserId, millis_of};
-use super::page::{List, Page, Place, Slice};
-use super::stream::LogTopic;
-use super::{Domain, Error, Result};
+use crate::model::clock::from_millis;
+use crate::model::event::Event;
+use crate::model::id::{EventId, NotificationId, UserId, millis_of};
+use crate::model::notification::{Kind, Notice};
+use crate::model::page::{List, Page, Place, Slice};
+use crate::model::stream::LogTopic;
+use crate::model::{Error, Result};
 use crate::store::notification::{self, ActorsOf, Model, UnreadOf};
 use crate::store::{inbox, log};
 
@@ -35,42 +37,6 @@ pub use crate::store::notification::MAX_ACTORS;
 
 /// How many receivers are written to at once because of one event.
 const RECEIVERS_AT_ONCE: usize = 8;
-
-/// Why somebody is told. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i16)]
-pub enum Kind {
-    Like = 1,
-    Comment = 2,
-    Reply = 3,
-    Mention = 4,
-    Follow = 5,
-    Message = 6,
-}
-
-impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
-
-    /// The kind with this stored number.
-    pub fn from_column(number: i16) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as i16 == number)
-    }
-}
-
-/// One thing that one person is told, or that is taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    pub receiver: UserId,
-    pub kind: Kind,
-    pub target: Uuid,
-    pub actor: UserId,
-    pub active: bool,
-    /// Raised with each change of what the actor does to the target.
-    pub version: i64,
-    /// When the actor acted.
-    pub at: OffsetDateTime,
-}
 
 /// Whether somebody may have to be told of this event.
 pub fn concerns(event: &Event) -> bool {
@@ -243,9 +209,9 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::event::Sent;
-    use crate::domain::id::{CommentId, ConversationId, PostId, Slot};
+    use crate::model::Clock;
+    use crate::model::event::Sent;
+    use crate::model::id::{CommentId, ConversationId, PostId, Slot};
 
     fn users<const N: usize>() -> [UserId; N] {
         std::array::from_fn(|_| UserId::make(&Clock::system(), Slot::random()))

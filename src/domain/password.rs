@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 use zxcvbn::Score;
 
 use super::text::Password;
-use super::{Error, Result};
+use crate::model::{Error, Result};
 
 /// Characters in a password.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;

@@ -1,6 +1,6 @@
 //! A change to one field of a row.
 
-use super::Result;
+use crate::model::Result;
 
 /// What a client asks of a field: a field that it does not mention stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

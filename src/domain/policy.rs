@@ -6,40 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Domain;
 use super::account::Viewer;
-use super::id::{CommentId, ConversationId, PostId, UserId};
-use super::{Domain, Error, Result};
+use crate::model::contact::ContactPolicy;
+use crate::model::id::{CommentId, ConversationId, PostId, UserId};
+use crate::model::{Error, Result};
 use crate::store::member::Membership;
 use crate::store::{Loaded, comment, post, user};
-
-/// Who may comment on a post, or begin to write to a person. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[repr(i16)]
-pub enum ContactPolicy {
-    Everyone = 0,
-    Followers = 1,
-    Nobody = 2,
-}
-
-impl ContactPolicy {
-    /// From its stored number; an unknown one is the strictest.
-    pub const fn from_row(number: i16) -> Self {
-        match number {
-            0 => Self::Everyone,
-            1 => Self::Followers,
-            _ => Self::Nobody,
-        }
-    }
-
-    /// Whether it lets somebody in who follows the one whose it is, or does not.
-    pub const fn admits(self, follows: bool) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::Followers => follows,
-            Self::Nobody => false,
-        }
-    }
-}
 
 /// An account that is not in use is seen by its owner only.
 pub fn sees_user(viewer: Option<&Viewer>, user: &user::Model) -> bool {

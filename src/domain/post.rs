@@ -6,14 +6,16 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
 use super::account::Viewer;
-use super::event::Event;
-use super::id::{MediaId, PostId, UserId};
-use super::idempotency::{Created, Request};
-use super::page::{Page, Place, Slice};
 use super::patch::Patch;
-use super::policy::{self, ContactPolicy, VisiblePost};
+use super::policy::{self, VisiblePost};
 use super::upload::why_unusable;
-use super::{Domain, Error, Result, text};
+use super::{Domain, text};
+use crate::model::contact::ContactPolicy;
+use crate::model::event::Event;
+use crate::model::id::{MediaId, PostId, UserId};
+use crate::model::idempotency::{Created, Request};
+use crate::model::page::{Page, Place, Slice};
+use crate::model::{Error, Result};
 use crate::store::edge::{self, Table};
 use crate::store::idempotency::{self, Record};
 use crate::store::user::{self, Counter};
@@ -135,7 +137,7 @@ impl Domain {
             tx.emit(&Event::PostUpdated {
                 post: id,
                 author: viewer.user,
-                version: super::clock::to_millis(edited_at),
+                version: crate::model::clock::to_millis(edited_at),
                 hashtags_removed: without(&old_tags, &post.hashtags),
                 hashtags_added: without(&post.hashtags, &old_tags),
                 mentions_added: without(&post.mention_ids, &old_mentions)

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
-use super::account::{AccountState, Viewer};
-use super::id::{SessionId, UserId};
+use super::account::Viewer;
 use super::token::RefreshToken;
-use super::{Domain, Error, Result, text};
+use super::{Domain, text};
+use crate::model::account::AccountState;
+use crate::model::id::{SessionId, UserId};
+use crate::model::{Error, Result};
 use crate::store::{Tx, session, user};
 
 /// How long the same refresh token gets the same successor: a phone that did not hear the answer asks
@@ -217,8 +219,8 @@ fn judge(row: &session::Model, token: &RefreshToken, now: OffsetDateTime) -> Ver
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::Slot;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
 
     fn row(clock: &Clock) -> (session::Model, RefreshToken) {
         let slot = Slot::random();

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::account::{AccountState, Role, Viewer};
-use super::id::UserId;
-use super::page::Slice;
+use super::Domain;
+use super::account::Viewer;
 use super::walk::{Walk, WalkPage};
-use super::{Domain, Error, Result};
+use crate::model::account::{AccountState, Role};
+use crate::model::id::UserId;
+use crate::model::page::Slice;
+use crate::model::{Error, Result};
 use crate::store::overview::{self, Overview};
 use crate::store::{Following, user};
 

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Error, Result};
+use crate::model::{Error, Result};
 
 /// Refuses what no text field takes: NUL (which `PostgreSQL` can't store) and other control characters,
 /// except line breaks and tabs. Trims, and brings the text into normal form C. Lengths are characters.
@@ -92,23 +92,6 @@ impl Email {
     }
 }
 
-/// A client's name for one create: 1 to 64 visible ASCII characters, as in a UUID.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    pub fn parse(field: &'static str, text: &str) -> Result<Self> {
-        if !(1..=64).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::invalid(field, "must be 1 to 64 visible ASCII characters"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// The most hashtags, and the most mentions, that count in one text.
 pub const MAX_TAGS: usize = 30;
 
@@ -142,12 +125,6 @@ fn first_of_each(names: impl Iterator<Item = String>) -> Vec<String> {
 
 /// A password on its way to the hasher. It can't be printed.
 pub type Password = secrecy::SecretString;
-
-impl Serialize for IdempotencyKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -21,8 +21,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::account::Viewer;
-use super::id::{SessionId, UserId};
-use super::{Clock, Error, Result};
+use crate::model::id::{SessionId, UserId};
+use crate::model::{Clock, Error, Result};
 
 const ISSUER: &str = "fowergram";
 /// How many verified tokens are remembered: a verification costs more than the rest of a fast request.
@@ -121,7 +121,7 @@ impl Tokens {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.key_id.clone());
         let text = jsonwebtoken::encode(&header, &claims, &self.signing).map_err(Error::internal)?;
-        Ok(AccessToken { text, expires_at: super::clock::from_millis(exp * 1000) })
+        Ok(AccessToken { text, expires_at: crate::model::clock::from_millis(exp * 1000) })
     }
 
     /// Whom the token names: signature and expiry are right. Says nothing about the session.
@@ -254,7 +254,7 @@ impl PartialEq for RefreshToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::Slot;
+    use crate::model::id::Slot;
 
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
 

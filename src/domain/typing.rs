@@ -1,23 +1,16 @@
 //! Who is typing: told to those who are there, and never stored.
 
-use serde::{Deserialize, Serialize};
 use time::Duration;
 
+use super::Domain;
 use super::account::Viewer;
-use super::event::typing_subject;
-use super::id::{ConversationId, UserId};
-use super::{Domain, Error, Result, clock};
+use crate::model::event::typing_subject;
+use crate::model::id::ConversationId;
+use crate::model::typing::Typing;
+use crate::model::{Error, Result, clock};
 
 /// For how long somebody counts as typing who has said so once.
 const LASTS: Duration = Duration::seconds(6);
-
-/// Somebody is typing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Typing {
-    pub user: UserId,
-    /// Unix ms.
-    pub until: i64,
-}
 
 impl Domain {
     /// Says that the viewer is typing in a conversation; whoever may read it may. Lost where nobody listens,

@@ -6,11 +6,13 @@ use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::account::Viewer;
-use super::event::Event;
-use super::id::{MediaId, UserId};
-use super::media::{ImageType, State, original_key, variant_key, widths_of};
-use super::{Domain, Error, Result, text};
+use super::media::{ImageType, original_key, variant_key, widths_of};
+use super::{Domain, text};
 use crate::blob::PresignedPut;
+use crate::model::event::Event;
+use crate::model::id::{MediaId, UserId};
+use crate::model::media::State;
+use crate::model::{Error, Result};
 use crate::store::Tx;
 use crate::store::media::{self, Measured};
 

@@ -10,9 +10,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use uuid::Uuid;
 
+use super::Domain;
 use super::account::Viewer;
-use super::page::{self, List, Slice};
-use super::{Domain, Error, Result};
+use crate::model::page::{self, List, Slice};
+use crate::model::{Error, Result};
 use crate::store::{Connection, Slots};
 
 /// How many shards are asked at once.

@@ -8,11 +8,11 @@ use super::nullable::{Nullable, nullable};
 use super::scalar::{DateTime, Url};
 use super::user::{User, UserPayload};
 use super::viewer::Viewer;
-use crate::domain::Error;
 use crate::domain::account::{NewAccount, ProfileChange};
-use crate::domain::id::{MediaId, SessionId, UserId};
 use crate::domain::patch::Patch;
 use crate::domain::session::{Origin, SignedIn};
+use crate::model::Error;
+use crate::model::id::{MediaId, SessionId, UserId};
 
 #[derive(InputObject)]
 pub struct SignUpInput {

@@ -3,7 +3,7 @@
 use async_graphql::Enum;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "crate::domain::Code")]
+#[graphql(remote = "crate::model::Code")]
 pub enum ErrorCode {
     Unauthenticated,
     TokenExpired,

@@ -10,13 +10,13 @@ use super::page::{Connection, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
-use crate::domain::Error;
 use crate::domain::comment::NewComment;
-use crate::domain::id::{CommentId, PostId};
-use crate::domain::idempotency::Request;
-use crate::domain::page::List;
 use crate::domain::policy::VisiblePost;
-use crate::domain::text::IdempotencyKey;
+use crate::model::Error;
+use crate::model::id::{CommentId, PostId};
+use crate::model::idempotency::IdempotencyKey;
+use crate::model::idempotency::Request;
+use crate::model::page::List;
 use crate::store::comment::{Model, Order};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

@@ -4,9 +4,10 @@ use async_graphql::Context;
 
 use super::loader::Loads;
 use super::request::RequestMeta;
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::{Domain, Error, Result};
 use crate::live::Hub;
+use crate::model::{Error, Result};
 
 /// The data of one request: who asks, and the loaders that ask each shard once.
 pub struct RequestContext {

@@ -13,19 +13,19 @@ use super::page::{Connection, DEFAULT_PAGE, Extra, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
-use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::domain::conversation::first_members;
 use crate::domain::conversation_list::{Listed, Wanted};
-use crate::domain::id::{ConversationId, UserId};
-use crate::domain::page::{List, Page};
+use crate::model::Error;
+use crate::model::id::{ConversationId, UserId};
+use crate::model::page::{List, Page};
 use crate::store::conversation;
 use crate::store::inbox::{self, Entry};
 use crate::store::member::{FirstMembers, Markers};
 use crate::store::message::LastMessage;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "crate::domain::conversation::ConversationKind")]
+#[graphql(remote = "crate::model::conversation::ConversationKind")]
 pub enum ConversationKind {
     Direct,
     Group,

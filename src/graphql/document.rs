@@ -15,7 +15,7 @@ use super::error::Refusal;
 use super::limits::{self, Measure};
 use super::types::Types;
 use super::variables::UPLOAD;
-use crate::domain::Code;
+use crate::model::Code;
 
 /// What the registry holds at most. A parsed document takes some sixteen times its text.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;

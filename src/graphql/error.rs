@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ErrorExtensionValues, Pos, ServerError, Value};
 
-use crate::domain::{Code, Error};
+use crate::model::{Code, Error};
 use crate::telemetry::RequestId;
 
 /// No message is longer than so many bytes: some quote what the client sent.

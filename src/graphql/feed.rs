@@ -7,10 +7,10 @@ use super::error::tell_beside;
 use super::page::{Connection, Extra, forward};
 use super::post::Post;
 use super::scalar::{Cursor, DateTime};
-use crate::domain::Error;
 use crate::domain::account::Viewer;
-use crate::domain::clock::from_millis;
-use crate::domain::page::List;
+use crate::model::Error;
+use crate::model::clock::from_millis;
+use crate::model::page::List;
 
 /// What a feed says beside its posts.
 #[derive(Debug, SimpleObject)]

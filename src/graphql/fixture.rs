@@ -4,7 +4,7 @@ use async_graphql::{Enum, InputObject, Object, OneofObject, Schema, SchemaBuilde
 use futures_util::{Stream, stream};
 
 use super::engine::Engine;
-use crate::domain::{Error, Result};
+use crate::model::{Error, Result};
 
 pub type TestEngine = Engine<Query, Mutation, Subscription>;
 

@@ -8,9 +8,9 @@ use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::Cursor;
 use super::user::{self, User, UserPayload};
-use crate::domain::Error;
-use crate::domain::id::UserId;
-use crate::domain::page::List;
+use crate::model::Error;
+use crate::model::id::UserId;
+use crate::model::page::List;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum FollowState {

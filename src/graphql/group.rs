@@ -6,11 +6,11 @@ use super::context::ContextExt;
 use super::conversation::{self, Conversation};
 use super::message_change::ConversationPayload;
 use super::nullable::{Nullable, nullable};
-use crate::domain::Error;
-use crate::domain::conversation::MAX_MEMBERS;
 use crate::domain::group::NewConversation;
-use crate::domain::id::{ConversationId, UserId};
-use crate::domain::text::IdempotencyKey;
+use crate::model::Error;
+use crate::model::conversation::MAX_MEMBERS;
+use crate::model::id::{ConversationId, UserId};
+use crate::model::idempotency::IdempotencyKey;
 use crate::store::inbox::Flags;
 
 #[derive(Debug, InputObject)]

@@ -9,7 +9,7 @@ use super::page::{Connection, forward};
 use super::post::Post;
 use super::scalar::Cursor;
 use crate::domain::hashtag::Tag;
-use crate::domain::page::List;
+use crate::model::page::List;
 
 pub struct Hashtag {
     tag: Tag,

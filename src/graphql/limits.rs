@@ -14,7 +14,7 @@ use async_graphql::{Name, Pos, Positioned, Value, Variables};
 
 use super::error::Refusal;
 use super::types::{DEFAULT_PAGE, Output, Types};
-use crate::domain::Code;
+use crate::model::Code;
 
 /// The longest document, in bytes.
 pub const MAX_TEXT: usize = 32 * 1024;

@@ -16,10 +16,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::context::ContextExt;
 use super::error::tell_beside;
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::domain::policy::VisiblePost;
-use crate::domain::{Domain, Error};
+use crate::model::Error;
+use crate::model::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::store::inbox::{self, Entry};
 use crate::store::member::{FirstMembers, Markers, Member};
 use crate::store::message::{self, LastMessage};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::context::ContextExt;
 use super::nullable::{Nullable, nullable};
 use super::scalar::{DateTime, Url};
-use crate::domain::id::MediaId;
-use crate::domain::media::State;
 use crate::domain::upload::NewUpload;
-use crate::domain::{Error, media as rules};
+use crate::model::Error;
+use crate::model::id::MediaId;
+use crate::model::media::State;
 use crate::store::media;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -19,7 +19,7 @@ pub enum MediaKind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "rules::State")]
+#[graphql(remote = "crate::model::media::State")]
 pub enum MediaState {
     AwaitingUpload,
     Processing,

@@ -13,11 +13,11 @@ use super::nullable::{Nullable, nullable};
 use super::post::{self, Post};
 use super::scalar::DateTime;
 use super::user::{self, User};
-use crate::domain::Error;
 use crate::domain::conversation_list::People;
-use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, UserId};
 use crate::domain::message::{MAX_MEDIA, NewMessage, Target};
-use crate::domain::text::IdempotencyKey;
+use crate::model::Error;
+use crate::model::id::{ConversationId, MediaId, MessageId, PostId, UserId};
+use crate::model::idempotency::IdempotencyKey;
 use crate::store::reaction::ReactionsTo;
 use crate::store::{message, user as accounts};
 

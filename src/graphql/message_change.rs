@@ -6,9 +6,9 @@ use super::context::ContextExt;
 use super::conversation::{self, Conversation};
 use super::message::Message;
 use super::nullable::{Nullable, nullable};
-use crate::domain::Error;
-use crate::domain::id::{ConversationId, MessageId};
 use crate::domain::message_change::Emoji;
+use crate::model::Error;
+use crate::model::id::{ConversationId, MessageId};
 use crate::store::reaction::Counted;
 
 /// How often one emoji was given to a message.

@@ -14,11 +14,9 @@ use super::notification::{self, Notification};
 use super::nullable::{Nullable, nullable};
 use super::post::{self, Post};
 use super::user::{self, User};
-use crate::domain::Error;
-use crate::domain::id::{
-    CommentId, ConversationId, Kind, MediaId, MessageId, NotificationId, PostId, UserId,
-};
-use crate::domain::page::MAX_PAGE;
+use crate::model::Error;
+use crate::model::id::{CommentId, ConversationId, Kind, MediaId, MessageId, NotificationId, PostId, UserId};
+use crate::model::page::MAX_PAGE;
 
 /// What can be asked for by its id.
 #[derive(Interface)]

@@ -13,11 +13,12 @@ use super::page::{Connection, Extra, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
-use crate::domain::Error;
 use crate::domain::account::Viewer;
-use crate::domain::id::{self, CommentId, ConversationId, NotificationId, PostId, UserId};
-use crate::domain::notification::{Kind, MAX_ACTORS};
-use crate::domain::page::{List, Place};
+use crate::domain::notification::MAX_ACTORS;
+use crate::model::Error;
+use crate::model::id::{self, CommentId, ConversationId, NotificationId, PostId, UserId};
+use crate::model::notification::Kind;
+use crate::model::page::{List, Place};
 use crate::store::message::LastMessage;
 use crate::store::notification::{ActorsOf, Model, UnreadOf};
 
@@ -244,8 +245,8 @@ impl NotificationMutation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::Slot;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
 
     #[test]
     fn sentences_count_the_others() {

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::Result;
+use crate::model::Result;
 
 /// What a nullable field answers. A resolver that returns `Result<Option<T>>` instead makes its failure
 /// that of the field's parent, which for a root field is the whole answer.
@@ -23,7 +23,7 @@ mod tests {
     use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema};
 
     use super::*;
-    use crate::domain::{Code, Error};
+    use crate::model::{Code, Error};
 
     struct Query;
 

@@ -6,8 +6,8 @@ use async_graphql::connection::EmptyFields;
 use async_graphql::{Object, ObjectType, OutputType, SimpleObject, TypeName};
 
 use super::scalar::Cursor;
-use crate::domain::Result;
-use crate::domain::page::{List, Page, Place, Slice};
+use crate::model::Result;
+use crate::model::page::{List, Page, Place, Slice};
 
 /// How many rows a page has when nothing else is asked for.
 pub const DEFAULT_PAGE: i32 = 20;

@@ -12,18 +12,19 @@ use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
-use crate::domain::Error;
 use crate::domain::hashtag::Tag;
-use crate::domain::id::{ConversationId, MediaId, PostId};
-use crate::domain::idempotency::Request;
-use crate::domain::page::List;
-use crate::domain::policy::{self, VisiblePost};
+use crate::domain::policy::VisiblePost;
 use crate::domain::post::{NewPost, PostChange};
-use crate::domain::text::IdempotencyKey;
+use crate::model::Error;
+use crate::model::contact;
+use crate::model::id::{ConversationId, MediaId, PostId};
+use crate::model::idempotency::IdempotencyKey;
+use crate::model::idempotency::Request;
+use crate::model::page::List;
 
 /// Who may comment, or write a direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::ContactPolicy")]
+#[graphql(remote = "contact::ContactPolicy")]
 pub enum ContactPolicy {
     Everyone,
     Followers,
@@ -54,7 +55,7 @@ pub async fn reload(ctx: &Context<'_>, id: PostId) -> Result<Post, Error> {
 /// A user's posts, the newest first.
 pub async fn of_user(
     ctx: &Context<'_>,
-    author: crate::domain::id::UserId,
+    author: crate::model::id::UserId,
     first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<Post>, Error> {
@@ -91,7 +92,7 @@ impl Post {
     }
 
     async fn comment_policy(&self) -> ContactPolicy {
-        policy::ContactPolicy::from_row(self.seen.post.comment_policy).into()
+        contact::ContactPolicy::from_row(self.seen.post.comment_policy).into()
     }
 
     async fn likes_disabled(&self) -> bool {

@@ -4,7 +4,7 @@ use async_graphql::{ID, Object};
 
 use super::scalar::DateTime;
 use crate::domain::account;
-use crate::domain::id::SessionId;
+use crate::model::id::SessionId;
 use crate::store::session;
 
 pub struct Session {

@@ -9,7 +9,7 @@ use super::nullable::{Nullable, nullable};
 use super::post::ContactPolicy;
 use super::viewer::Viewer;
 use crate::domain::account::SettingsChange;
-use crate::domain::policy;
+use crate::model::contact;
 use crate::store::user;
 
 pub struct Settings {
@@ -21,7 +21,7 @@ pub struct Settings {
 impl Settings {
     /// who may begin to write to the viewer; whoever was written to may answer
     async fn messages_from(&self) -> ContactPolicy {
-        policy::ContactPolicy::from_row(self.row.messages_from).into()
+        contact::ContactPolicy::from_row(self.row.messages_from).into()
     }
 }
 

@@ -8,8 +8,8 @@ use super::nullable::{Nullable, nullable};
 use super::page::{Connection, DEFAULT_PAGE};
 use super::scalar::Cursor;
 use super::user::User;
-use crate::domain::page::List;
 use crate::domain::walk::WalkPage;
+use crate::model::page::List;
 use crate::store::Following;
 use crate::store::overview::Overview;
 

@@ -5,7 +5,7 @@ use async_graphql::{Context, ID, Object};
 use super::account::OkPayload;
 use super::context::ContextExt;
 use super::nullable::{Nullable, nullable};
-use crate::domain::id::ConversationId;
+use crate::model::id::ConversationId;
 
 #[derive(Default)]
 pub struct TypingMutation;

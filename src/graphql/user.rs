@@ -12,10 +12,10 @@ use super::nullable::{Nullable, nullable};
 use super::page::Connection;
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime, Url};
-use crate::domain::Error;
 use crate::domain::conversation_list::People;
-use crate::domain::id::UserId;
-use crate::domain::page::{List, Place, Slice};
+use crate::model::Error;
+use crate::model::id::UserId;
+use crate::model::page::{List, Place, Slice};
 use crate::store::user;
 
 pub struct User {

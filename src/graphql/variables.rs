@@ -9,7 +9,7 @@ use async_graphql::{Name, Positioned, ScalarType as _, Value, Variables};
 use super::error::Refusal;
 use super::scalar::{Cursor, DateTime, Url};
 use super::types::{Input, Types};
-use crate::domain::Error;
+use crate::model::Error;
 
 /// How a file of the multipart request is named among the variables.
 pub const UPLOAD: &str = "#__graphql_file__:";

@@ -13,12 +13,14 @@ use super::scalar::Cursor;
 use super::session::Session;
 use super::settings::Settings;
 use super::user::User;
-use crate::domain::{Error, account};
+use crate::domain::account;
+use crate::model;
+use crate::model::Error;
 use crate::store::user;
 
 /// What an account may do beyond its own.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
-#[graphql(remote = "account::Role")]
+#[graphql(remote = "model::account::Role")]
 pub enum Role {
     User,
     Moderator,
@@ -33,14 +35,16 @@ pub enum AccountState {
     PendingDeletion,
 }
 
-impl From<account::AccountState> for AccountState {
-    fn from(state: account::AccountState) -> Self {
+impl From<model::account::AccountState> for AccountState {
+    fn from(state: model::account::AccountState) -> Self {
         match state {
-            account::AccountState::Active => Self::Active,
-            account::AccountState::Deactivated => Self::Deactivated,
-            account::AccountState::PendingDeletion => Self::PendingDeletion,
+            model::account::AccountState::Active => Self::Active,
+            model::account::AccountState::Deactivated => Self::Deactivated,
+            model::account::AccountState::PendingDeletion => Self::PendingDeletion,
             // The last is no account, and its row is never loaded.
-            account::AccountState::Suspended | account::AccountState::Aborted => Self::Suspended,
+            model::account::AccountState::Suspended | model::account::AccountState::Aborted => {
+                Self::Suspended
+            }
         }
     }
 }
@@ -84,11 +88,11 @@ impl Viewer {
     }
 
     async fn role(&self, ctx: &Context<'_>) -> Result<Role> {
-        Ok(account::Role::of(self.account(ctx).await?.role).into())
+        Ok(model::account::Role::of(self.account(ctx).await?.role).into())
     }
 
     async fn state(&self, ctx: &Context<'_>) -> Result<AccountState> {
-        Ok(account::AccountState::of(self.account(ctx).await?.state).into())
+        Ok(model::account::AccountState::of(self.account(ctx).await?.state).into())
     }
 
     async fn settings(&self, ctx: &Context<'_>) -> Result<Settings> {

@@ -5,7 +5,7 @@ use axum::http::header::AUTHORIZATION;
 
 use crate::app::App;
 use crate::domain::account::Viewer;
-use crate::domain::{Error, Result};
+use crate::model::{Error, Result};
 
 /// The token in the `Authorization` header; none is an anonymous request.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {

@@ -10,8 +10,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use url::form_urlencoded;
 
 use super::reply::Answer;
-use crate::domain::Code;
 use crate::graphql::request::Incoming;
+use crate::model::Code;
 
 /// A request with its files.
 pub struct Received<'a> {

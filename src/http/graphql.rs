@@ -25,11 +25,11 @@ use super::reply::{self, Answer};
 use super::upload::{self, FormLimits};
 use super::{Http, auth};
 use crate::domain::account::Viewer;
-use crate::domain::{Code, Error};
 use crate::graphql::document::Operation;
 use crate::graphql::engine::{Engine, is_safe};
 use crate::graphql::error;
 use crate::graphql::request::{Incoming, RequestMeta};
+use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
 
 /// How long a file may take to come in; a phone's network is slow.

@@ -12,12 +12,12 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::Http;
 use super::graphql::{execute, failed, panicked};
-use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::graphql::document;
 use crate::graphql::engine::Engine;
 use crate::graphql::error::{self, Refusal};
 use crate::graphql::request::{Incoming, RequestMeta};
+use crate::model::Error;
 use crate::telemetry::{self, within_request};
 
 /// How many operations one socket or stream may run at once.

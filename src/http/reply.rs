@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::negotiate::Media;
-use crate::domain::{Code, Error};
 use crate::graphql::error::Refusal;
+use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

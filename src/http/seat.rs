@@ -9,8 +9,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::config::HttpConfig;
 use crate::domain::account::Viewer;
-use crate::domain::id::UserId;
-use crate::domain::{Error, Result};
+use crate::model::id::UserId;
+use crate::model::{Error, Result};
 use crate::telemetry::{self, Gauged};
 
 /// How long to stay away where a user has too many already, in milliseconds.
@@ -77,8 +77,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::{SessionId, Slot};
+    use crate::model::Clock;
+    use crate::model::id::{SessionId, Slot};
 
     fn somebody() -> Viewer {
         let (clock, slot) = (Clock::system(), Slot::random());

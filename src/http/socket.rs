@@ -18,10 +18,10 @@ use self::protocol::{Close, FromClient, PROTOCOL, ToClient, write};
 use super::operations::{NoPlace, Operation, Operations, Running};
 use super::seat::UserSeat;
 use super::{Http, auth, graphql, reply};
-use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::graphql::error::Refusal;
 use crate::graphql::request::RequestMeta;
+use crate::model::Error;
 use crate::telemetry;
 
 /// How long a client may take to send `connection_init`.

@@ -27,8 +27,8 @@ use super::operations::{MAX_ID, NoPlace, Operation, Operations, Running};
 use super::reply::{self, Answer};
 use super::seat::Seat;
 use super::{Http, body};
-use crate::domain::{Code, Error};
 use crate::graphql::request::Incoming;
+use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
 
 pub use self::reservation::Reservations;

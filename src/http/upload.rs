@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::body::{bad, declared};
 use super::reply::Answer;
-use crate::domain::Error;
+use crate::model::Error;
 
 /// Room for the parts' headers and the map.
 const OVERHEAD: u64 = 16 * 1024;

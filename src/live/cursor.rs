@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Position, Topic};
-use crate::domain::id::UserId;
-use crate::domain::{Error, Result};
+use crate::model::id::UserId;
+use crate::model::{Error, Result};
 
 /// The first byte, so that a later format can be told apart.
 const VERSION: u8 = 1;
@@ -104,8 +104,8 @@ fn place(bytes: &[u8; 16]) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::Slot;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
 
     #[test]
     fn a_cursor_is_good_for_its_own_topic_only() {

@@ -8,7 +8,7 @@ use super::ring::Ring;
 use super::source::Source;
 use super::subject::Subject;
 use super::{Found, Position, RETRY, Topic};
-use crate::domain::Result;
+use crate::model::Result;
 
 /// How many rows are read at once.
 const PAGE: usize = 200;

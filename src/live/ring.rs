@@ -108,10 +108,10 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::feed::FeedChange;
-    use crate::domain::id::{PostId, Slot};
     use crate::live::Change;
+    use crate::model::Clock;
+    use crate::model::feed::FeedChange;
+    use crate::model::id::{PostId, Slot};
 
     fn deliveries(numbers: std::ops::RangeInclusive<i64>) -> Vec<Delivery> {
         let post = PostId::make(&Clock::system(), Slot::random());

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::subject::Subject;
 use super::{Hub, Inner, Position, RETRY, TopicHandle};
 use crate::bus::event_id;
-use crate::domain::event::{Event, likes_subject, typing_subject};
-use crate::domain::id::{ConversationId, EventId, PostId, UserId};
-use crate::domain::typing::Typing;
-use crate::domain::{Error, Result};
+use crate::model::event::{Event, likes_subject, typing_subject};
+use crate::model::id::{ConversationId, EventId, PostId, UserId};
+use crate::model::typing::Typing;
+use crate::model::{Error, Result};
 
 /// How much is kept for a listener that is behind; one that is further behind misses the oldest.
 const CAPACITY: usize = 64;

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{Change, Changes, Delivery, Found, Position, Topic};
 use crate::cache::Feeds;
-use crate::domain::Result;
-use crate::domain::feed::FeedChanges;
-use crate::domain::id::slot_of;
+use crate::model::Result;
+use crate::model::feed::FeedChanges;
+use crate::model::id::slot_of;
 use crate::store::stream::{self, Counter, What};
 use crate::store::{Store, comment, log};
 

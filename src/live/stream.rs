@@ -6,7 +6,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 
 use super::{Delivery, Found, Position, RETRY, TopicHandle};
-use crate::domain::{Error, Result};
+use crate::model::{Error, Result};
 
 /// How many changes are taken at once; what a listener may read is decided before each time.
 const PAGE: usize = 50;

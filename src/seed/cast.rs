@@ -13,19 +13,21 @@ use tokio::time::{sleep, timeout};
 
 use super::plan::{Person, Place, Plan};
 use super::{DEMO_PASSWORD, Size, words};
+use crate::domain::Domain;
 use crate::domain::account::{NewAccount, ProfileChange, Viewer};
 use crate::domain::comment::NewComment;
-use crate::domain::id::{MediaId, PostId, SessionId};
-use crate::domain::idempotency::Request;
-use crate::domain::media::{ImageType, State};
+use crate::domain::media::ImageType;
 use crate::domain::message::{NewMessage, Target};
-use crate::domain::page::{MAX_PAGE, Page};
 use crate::domain::patch::Patch;
-use crate::domain::policy::ContactPolicy;
 use crate::domain::post::NewPost;
 use crate::domain::session::Origin;
-use crate::domain::text::IdempotencyKey;
-use crate::domain::{Domain, Error, Result};
+use crate::model::contact::ContactPolicy;
+use crate::model::id::{MediaId, PostId, SessionId};
+use crate::model::idempotency::IdempotencyKey;
+use crate::model::idempotency::Request;
+use crate::model::media::State;
+use crate::model::page::{MAX_PAGE, Page};
+use crate::model::{Error, Result};
 use crate::store::user;
 
 /// How many images are drawn at once: the machine has other things to do.

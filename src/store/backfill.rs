@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::shard::{Shard, failure, is_not_migrated};
 use super::{Connection, sql_with};
-use crate::domain::Result;
+use crate::model::Result;
 
 /// Rows to be rewritten on every shard.
 #[derive(Debug, Clone, Copy)]

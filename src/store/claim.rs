@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 
 use super::shard::{Shard, failure};
 use super::{Connection, Tx, sql_with};
-use crate::domain::claim::{ClaimState, Name};
-use crate::domain::id::UserId;
-use crate::domain::{Error, Result};
+use crate::model::claim::{ClaimState, Name};
+use crate::model::id::UserId;
+use crate::model::{Error, Result};
 
-/// A claim's row. `kind` and `state` are the numbers of `domain::claim`'s enums.
+/// A claim's row. `kind` and `state` are the numbers of `model::claim`'s enums.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "claims")]
 pub struct Model {

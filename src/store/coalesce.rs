@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::shard::Shard;
-use crate::domain::id::Slot;
-use crate::domain::{Error, Result};
+use crate::model::id::Slot;
+use crate::model::{Error, Result};
 
 /// The most keys in one statement; more wait for the next.
 const MAX_KEYS: usize = 1000;

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{CommentId, PostId, Slot, UserId};
+use crate::model::Result;
+use crate::model::id::{CommentId, PostId, Slot, UserId};
 
 /// A comment's row; a reply has the comment that it answers as parent. `n` is its number in its post, by
 /// which the post's stream is read.

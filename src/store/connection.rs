@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgQueryRes
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, Row};
 use tokio::sync::Mutex;
 
-use crate::domain::own_writes::WalPosition;
+use crate::model::wal::WalPosition;
 
 /// How long a connection may have been idle to be lent without a question.
 const TRUSTED: Duration = Duration::from_secs(1);

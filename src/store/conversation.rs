@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, member, sql_with};
-use crate::domain::conversation::ConversationKind;
-use crate::domain::id::{ConversationId, PostId, Slot, UserId};
-use crate::domain::{Error, Result};
+use crate::model::conversation::ConversationKind;
+use crate::model::id::{ConversationId, PostId, Slot, UserId};
+use crate::model::{Error, Result};
 
 /// A conversation's row. `kind` is a number of [`ConversationKind`].
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

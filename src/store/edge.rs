@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::coalesce::Batch;
 use super::shard::{failure, is_orphan};
 use super::{Connection, Tx, sql_with};
-use crate::domain::id::{PostId, Slot, UserId};
-use crate::domain::{Error, Result};
+use crate::model::id::{PostId, Slot, UserId};
+use crate::model::{Error, Result};
 
 /// The four tables of edges. Each is (owner, other): the owner's slot is the row's.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::connection::{Connection, Pool, Standing};
 use super::shard::failure;
 use crate::config::ShardConfig;
-use crate::domain::{Error, Result};
+use crate::model::{Error, Result};
 
 /// How often a server that is of use is probed.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::id::{PostId, Slot};
-use crate::domain::{Error, Result};
+use crate::model::id::{PostId, Slot};
+use crate::model::{Error, Result};
 
 /// How a post stands in a tag's list. One that was never there has version -1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::id::{Slot, UserId};
-use crate::domain::idempotency::Request;
-use crate::domain::{Error, Result};
+use crate::model::id::{Slot, UserId};
+use crate::model::idempotency::Request;
+use crate::model::{Error, Result};
 
 /// What a create finds under its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{ConversationId, Slot, UserId};
-use crate::domain::page::Page;
+use crate::model::Result;
+use crate::model::id::{ConversationId, Slot, UserId};
+use crate::model::page::Page;
 
 /// One conversation in one member's list. It may lag behind the conversation.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::UserId;
-use crate::domain::stream::LogTopic;
+use crate::model::Result;
+use crate::model::id::UserId;
+use crate::model::stream::LogTopic;
 
 /// A row of a user's log.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]

@@ -6,8 +6,8 @@ use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use serde::{Deserialize, Serialize};
 
 use super::shard::{Shard, failure, is_not_migrated, meaning};
-use crate::domain::id::{SLOTS, Slot};
-use crate::domain::{Error, Result};
+use crate::model::id::{SLOTS, Slot};
+use crate::model::{Error, Result};
 
 /// A run of slots, both ends included, and the name of its shard: the stored form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

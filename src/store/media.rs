@@ -7,11 +7,11 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{MediaId, Slot, UserId};
-use crate::domain::media::State;
+use crate::model::Result;
+use crate::model::id::{MediaId, Slot, UserId};
+use crate::model::media::State;
 
-/// A row of `media`. `state` is the number of `domain::media::State`.
+/// A row of `media`. `state` is the number of `model::media::State`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "media")]
 pub struct Model {

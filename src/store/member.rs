@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::conversation::MAX_MEMBERS;
-use crate::domain::id::{ConversationId, Slot, UserId};
-use crate::domain::page::Page;
+use crate::model::Result;
+use crate::model::conversation::MAX_MEMBERS;
+use crate::model::id::{ConversationId, Slot, UserId};
+use crate::model::page::Page;
 
 /// Somebody who takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]

@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
-use crate::domain::page::Page;
+use crate::model::Result;
+use crate::model::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
+use crate::model::page::Page;
 
 /// A message's row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

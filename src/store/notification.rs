@@ -9,16 +9,16 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, log, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{EventId, NotificationId, Slot, UserId};
-use crate::domain::notification::{Kind, Notice};
-use crate::domain::page::Page;
-use crate::domain::stream::LogTopic;
+use crate::model::Result;
+use crate::model::id::{EventId, NotificationId, Slot, UserId};
+use crate::model::notification::{Kind, Notice};
+use crate::model::page::Page;
+use crate::model::stream::LogTopic;
 
 /// How many actors of a notification are read with it.
 pub const MAX_ACTORS: usize = 10;
 
-/// A notification. `kind` is the number of `domain::notification::Kind`.
+/// A notification. `kind` is the number of `model::notification::Kind`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "notifications")]
 pub struct Model {
@@ -316,6 +316,6 @@ pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime,
     left.map(|left| left.unread_count).ok_or_else(gone)
 }
 
-fn gone() -> crate::domain::Error {
-    crate::domain::Error::internal(anyhow::anyhow!("a receiver's row went while it was locked"))
+fn gone() -> crate::model::Error {
+    crate::model::Error::internal(anyhow::anyhow!("a receiver's row went while it was locked"))
 }

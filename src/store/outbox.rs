@@ -5,8 +5,9 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use super::shard::failure;
-use super::{Connection, OutboxRow, sql_with};
-use crate::domain::Result;
+use super::{Connection, sql_with};
+use crate::model::Result;
+use crate::model::event::OutboxRow;
 
 /// How old a row is before somebody else than the process that wrote it publishes it.
 const SECONDS_TO_WAIT: i32 = 2;

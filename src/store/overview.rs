@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::shard::failure;
 use super::{Connection, Store};
-use crate::domain::Result;
+use crate::model::Result;
 
 /// One shard, as it is now.
 #[derive(Debug, Serialize)]

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{MediaId, PostId, Slot, UserId};
+use crate::model::Result;
+use crate::model::id::{MediaId, PostId, Slot, UserId};
 
-/// A post's row. `comment_policy` is the number of `domain::policy::ContactPolicy`.
+/// A post's row. `comment_policy` is the number of [`crate::model::contact::ContactPolicy`].
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "posts")]
 pub struct Model {

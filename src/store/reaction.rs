@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{MessageId, Slot, UserId};
+use crate::model::Result;
+use crate::model::id::{MessageId, Slot, UserId};
 
 /// How often one emoji was given to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::Standing;
-use crate::domain::own_writes::WalPosition;
+use crate::model::wal::WalPosition;
 
 /// The most moments that are remembered: an hour of probes.
 const MOMENTS: usize = 3600;

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::shard::{Shard, failure, is_not_migrated};
 use super::sql_with;
-use crate::domain::Result;
+use crate::model::Result;
 
 /// The names of this program's migrations, oldest first.
 pub static KNOWN: LazyLock<Vec<String>> =

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::{Shard, failure};
 use super::{Connection, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{SessionId, Slot, UserId};
+use crate::model::Result;
+use crate::model::id::{SessionId, Slot, UserId};
 
 /// A session's row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

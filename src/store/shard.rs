@@ -12,8 +12,8 @@ use super::connection::{Connection, Standing};
 use super::endpoint::Endpoint;
 use super::replica::{Following, Progress};
 use crate::config::ShardConfig;
-use crate::domain::own_writes::AtLeast;
-use crate::domain::{Error, Result};
+use crate::model::wal::AtLeast;
+use crate::model::{Error, Result};
 
 /// As logs and metrics name a shard's primary.
 const PRIMARY: &str = "primary";

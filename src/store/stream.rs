@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use super::shard::failure;
 use super::{Connection, comment, message, sql_with};
-use crate::domain::Result;
-use crate::domain::id::{ConversationId, PostId, UserId};
+use crate::model::Result;
+use crate::model::id::{ConversationId, PostId, UserId};
 
 /// The counter of one conversation, one receiver, or one post's comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]

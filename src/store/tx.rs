@@ -7,19 +7,10 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::shard::failure;
-use crate::domain::event::Event;
-use crate::domain::id::{EventId, Slot};
-use crate::domain::own_writes::WalPosition;
-use crate::domain::{Clock, Error, Result};
-
-/// An event as it lies in the outbox.
-#[derive(Debug, Clone)]
-pub struct OutboxRow {
-    pub id: Uuid,
-    /// Without the namespace, which a cluster may change.
-    pub subject: String,
-    pub payload: String,
-}
+use crate::model::event::{Event, OutboxRow};
+use crate::model::id::{EventId, Slot};
+use crate::model::wal::WalPosition;
+use crate::model::{Clock, Error, Result};
 
 /// A running transaction: a handle, cheap to clone. All that is read and written through it lies in the
 /// shard of one slot.

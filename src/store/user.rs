@@ -7,12 +7,12 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::shard::{Shard, failure};
 use super::{Connection, Slots, Tx, sql_with};
-use crate::domain::Result;
-use crate::domain::account::AccountState;
-use crate::domain::id::{MediaId, Slot, UserId};
+use crate::model::Result;
+use crate::model::account::AccountState;
+use crate::model::id::{MediaId, Slot, UserId};
 
-/// A user's row. `role` and `state` are the numbers of `domain::account`'s enums, `messages_from` that of
-/// `domain::policy::ContactPolicy`.
+/// A user's row. `role` and `state` are the numbers of `model::account`'s enums, `messages_from` that of
+/// `model::contact::ContactPolicy`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
 pub struct Model {

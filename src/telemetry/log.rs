@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::current_request;
 use crate::config::{LogConfig, LogFormat};
-use crate::domain::Clock;
+use crate::model::Clock;
 
 /// Starts logging to standard error. Fails where the filter can't be read or logging has started.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {

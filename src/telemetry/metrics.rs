@@ -10,7 +10,7 @@ use ::metrics::{gauge, histogram};
 use async_graphql::parser::types::OperationType;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::domain::Code;
+use crate::model::Code;
 
 const HTTP_REQUESTS: &str = "fowergram_http_requests_total";
 const HTTP_DURATION: &str = "fowergram_http_request_duration_seconds";

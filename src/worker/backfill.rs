@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::Result;
+use crate::model::Result;
 use crate::store::backfill::{Backfill, Batch, next};
 use crate::store::shard::Shard;
 

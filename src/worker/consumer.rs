@@ -19,9 +19,10 @@ use uuid::Uuid;
 
 use super::dead;
 use crate::bus::{Bus, event_id};
-use crate::domain::event::Event;
-use crate::domain::id::EventId;
-use crate::domain::{Domain, Error, Result};
+use crate::domain::Domain;
+use crate::model::event::Event;
+use crate::model::id::EventId;
+use crate::model::{Error, Result};
 
 /// How long the server waits for an ack before it gives the event to somebody else.
 const ACK_WAIT: Duration = Duration::from_secs(30);

@@ -6,9 +6,11 @@ use imaging::{Failure, Format, Limits, Processed};
 use tokio::sync::Semaphore;
 
 use crate::config::MediaConfig;
-use crate::domain::id::MediaId;
-use crate::domain::media::{ImageType, State, widths_of};
-use crate::domain::{Domain, Error, Result};
+use crate::domain::Domain;
+use crate::domain::media::{ImageType, widths_of};
+use crate::model::id::MediaId;
+use crate::model::media::State;
+use crate::model::{Error, Result};
 use crate::store::media::Measured;
 
 /// Works on so many images at once and no more: each takes up to 12 bytes a pixel.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::Domain;
 use crate::domain::claim::Reconciled;
-use crate::domain::{Domain, Result};
+use crate::model::Result;
 use crate::store::{session, user};
 
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bus::Bus;
-use crate::domain::{Error, Result};
+use crate::model::{Error, Result};
 use crate::store::{Committed, Store, outbox};
 
 /// How many commits are published together at most, when they come faster than they leave.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use fowergram::app::Role;
-use fowergram::domain::id::{ConversationId, slot_of};
+use fowergram::model::id::{ConversationId, slot_of};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use sea_orm::ConnectionTrait as _;

@@ -1,8 +1,8 @@
 //! The faults that are rarer, one test for those that belong together.
 
 use bytes::Bytes;
-use fowergram::domain::id::MediaId;
 use fowergram::domain::media::{original_key, variant_key};
+use fowergram::model::id::MediaId;
 use serde_json::{Value, json};
 
 use super::{Named, Settled, doctor, find, finds_and_mends, is_well, lines, named, plant, settled, sum};

@@ -6,12 +6,13 @@ use url::Url;
 
 use super::Viewer;
 use super::sign_up::FULL_NAME;
-use crate::domain::claim::Name;
-use crate::domain::id::{MediaId, UserId};
+use crate::domain::Domain;
 use crate::domain::patch::Patch;
 use crate::domain::text::{self, Username};
 use crate::domain::upload::why_unusable;
-use crate::domain::{Domain, Error, Result};
+use crate::model::claim::Name;
+use crate::model::id::{MediaId, UserId};
+use crate::model::{Error, Result};
 use crate::store::{Tx, media, user};
 
 /// Characters in a text about oneself.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Viewer;
-use crate::domain::policy::ContactPolicy;
-use crate::domain::{Domain, Error, Result};
+use crate::domain::Domain;
+use crate::model::contact::ContactPolicy;
+use crate::model::{Error, Result};
 use crate::store::user;
 
 /// What is to be changed; what is not mentioned stays as it is.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::{AccountState, Role};
-use crate::domain::claim::{Held, Name};
-use crate::domain::id::{Slot, UserId};
-use crate::domain::policy::ContactPolicy;
+use crate::domain::claim::Held;
 use crate::domain::session::{Opening, Origin, SignedIn};
 use crate::domain::text::{self, Email, Username};
-use crate::domain::{Domain, Error, Result, password};
+use crate::domain::{Domain, password};
+use crate::model::claim::Name;
+use crate::model::contact::ContactPolicy;
+use crate::model::id::{Slot, UserId};
+use crate::model::{Error, Result};
 use crate::store::{session, user};
 
 /// Characters in a full name.

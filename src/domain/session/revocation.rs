@@ -16,9 +16,11 @@ use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::account::{AccountState, Viewer};
-use crate::domain::id::SessionId;
-use crate::domain::{Domain, Error, Result, token};
+use crate::domain::account::Viewer;
+use crate::domain::{Domain, token};
+use crate::model::account::AccountState;
+use crate::model::id::SessionId;
+use crate::model::{Error, Result};
 use crate::store::session;
 
 const POLL: Duration = Duration::from_millis(400);
@@ -253,8 +255,8 @@ async fn watch_shard(domain: &Domain, index: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Clock;
-    use crate::domain::id::Slot;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
 
     #[test]
     fn more_than_can_be_known_is_not_trusted() {

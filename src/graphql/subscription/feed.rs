@@ -5,13 +5,13 @@ use futures_util::Stream;
 use time::OffsetDateTime;
 
 use super::{Event, Head, events};
-use crate::domain::feed::FeedChange;
-use crate::domain::id::PostId;
 use crate::graphql::context::ContextExt;
 use crate::graphql::nullable::{Nullable, nullable};
 use crate::graphql::post::{self, Post};
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::live::{Change, Delivery, Ready, Topic};
+use crate::model::feed::FeedChange;
+use crate::model::id::PostId;
 
 #[derive(SimpleObject)]
 #[graphql(complex)]

@@ -7,12 +7,12 @@ use futures_util::Stream;
 use time::OffsetDateTime;
 
 use super::{Event, Head, events, log};
-use crate::domain::stream::LogTopic;
 use crate::graphql::context::ContextExt;
 use crate::graphql::follow::FollowState;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::graphql::user::User;
 use crate::live::Topic;
+use crate::model::stream::LogTopic;
 use crate::store::user;
 
 /// Somebody began to follow the viewer.

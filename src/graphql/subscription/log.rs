@@ -4,11 +4,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Event, Head, follow, message, notification};
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
 use crate::domain::log::Logged;
-use crate::domain::stream::LogTopic;
-use crate::domain::{Domain, Result};
 use crate::live::{Change, Delivery, Ready};
+use crate::model::Result;
+use crate::model::stream::LogTopic;
 
 /// Makes pages of the viewer's log ready: what of these topics the viewer may see, in its newest state.
 pub fn reader(

@@ -6,14 +6,15 @@ use async_graphql::{Context, Enum, ID, Result, SimpleObject, Subscription};
 use futures_util::Stream;
 
 use super::{Event, Head, events};
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::id::ConversationId;
-use crate::domain::{Domain, Error};
 use crate::graphql::context::ContextExt;
 use crate::graphql::conversation::ReadMarker;
 use crate::graphql::message::Message;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::live::{Change, Delivery, Ready, Topic};
+use crate::model::Error;
+use crate::model::id::ConversationId;
 use crate::store::message;
 use crate::store::stream::Marker;
 

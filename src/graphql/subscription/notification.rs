@@ -7,11 +7,11 @@ use futures_util::Stream;
 use time::OffsetDateTime;
 
 use super::{Event, Head, events, log};
-use crate::domain::stream::LogTopic;
 use crate::graphql::context::ContextExt;
 use crate::graphql::notification::Notification;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::live::Topic;
+use crate::model::stream::LogTopic;
 use crate::store::notification::Model;
 
 #[derive(SimpleObject)]

@@ -6,10 +6,8 @@ use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject, Subscripti
 use futures_util::{Stream, StreamExt};
 
 use super::{Event, Head, events};
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::clock::from_millis;
-use crate::domain::id::{PostId, UserId, millis_of};
-use crate::domain::{Domain, Error};
 use crate::graphql::comment::Comment;
 use crate::graphql::context::ContextExt;
 use crate::graphql::nullable::{Nullable, nullable};
@@ -17,6 +15,9 @@ use crate::graphql::post::{self, Post};
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::graphql::user::{self, User};
 use crate::live::{Change, Delivery, Ready, Said, Signal, Topic, signals};
+use crate::model::Error;
+use crate::model::clock::from_millis;
+use crate::model::id::{PostId, UserId, millis_of};
 use crate::store::comment;
 
 #[derive(SimpleObject)]

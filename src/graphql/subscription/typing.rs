@@ -3,14 +3,15 @@
 use async_graphql::{Context, ID, Result, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
 
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::clock::from_millis;
-use crate::domain::id::ConversationId;
-use crate::domain::{Domain, Error};
 use crate::graphql::context::ContextExt;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::user::User;
 use crate::live::{Said, Signal, Topic, signals};
+use crate::model::Error;
+use crate::model::clock::from_millis;
+use crate::model::id::ConversationId;
 
 /// Somebody who is typing; said again while it goes on.
 #[derive(SimpleObject)]
@@ -58,7 +59,7 @@ async fn may_read(domain: Domain, viewer: Viewer, id: ConversationId) -> Result<
 }
 
 /// As the viewer sees it; nothing, where the viewer may not see who it is.
-async fn shown(domain: &Domain, viewer: &Viewer, typing: crate::domain::typing::Typing) -> Option<Typing> {
+async fn shown(domain: &Domain, viewer: &Viewer, typing: crate::model::typing::Typing) -> Option<Typing> {
     let (mut users, _) = domain.visible_users(Some(viewer), &[typing.user]).await;
     let user = users.remove(&typing.user)?.into();
     Some(Typing { user, until: from_millis(typing.until).into() })

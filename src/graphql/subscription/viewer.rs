@@ -7,17 +7,18 @@ use futures_util::stream::{BoxStream, iter, once, select_all, unfold};
 use futures_util::{Stream, StreamExt};
 
 use super::{Event, event, feed, log};
+use crate::domain::Domain;
 use crate::domain::account::Viewer;
-use crate::domain::feed::FeedChange;
-use crate::domain::id::UserId;
 use crate::domain::log::Logged;
-use crate::domain::stream::LogTopic;
-use crate::domain::{Domain, Error};
 use crate::graphql::code::ErrorCode;
 use crate::graphql::context::ContextExt;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::live::cursor::{self, Places};
 use crate::live::{self, Hub, Item, Topic, TopicHandle};
+use crate::model::Error;
+use crate::model::feed::FeedChange;
+use crate::model::id::UserId;
+use crate::model::stream::LogTopic;
 
 /// How long to wait before a feed that can't be read is asked for again.
 const RETRY: Duration = Duration::from_secs(1);

@@ -7,9 +7,9 @@ use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::Error;
 use crate::graphql::request::Incoming;
 use crate::http::operations::{MAX_ID, Told};
+use crate::model::Error;
 
 /// The name in `Sec-WebSocket-Protocol`.
 pub const PROTOCOL: &str = "graphql-transport-ws";

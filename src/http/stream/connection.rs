@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::event::{self, KEEP_ALIVE};
-use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::graphql::error::Refusal;
 use crate::http::operations::{Events, Operations, Running, Told, Write};
 use crate::http::seat::{Seat, UserSeat};
 use crate::http::server::Cut;
 use crate::http::{Http, auth};
+use crate::model::Error;
 use crate::telemetry::{self, RequestId};
 
 /// How often something is written where nothing happens, for proxies that end what is silent.

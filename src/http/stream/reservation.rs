@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, Outlet};
 use super::unknown;
-use crate::domain::Error;
 use crate::domain::account::Viewer;
 use crate::http::Http;
 use crate::http::graphql::overloaded;
 use crate::http::operations::{Events, MAX_OPERATIONS, Running};
 use crate::http::reply::Answer;
+use crate::model::Error;
 
 /// How long a reserved stream waits to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,8 +4,8 @@ use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
-use crate::domain::Result;
-use crate::domain::claim::Name;
+use crate::model::Result;
+use crate::model::claim::Name;
 use crate::store::claim::{Entity, Model};
 use crate::store::shard::failure;
 use crate::store::{Connection, sql_with};

@@ -3,8 +3,8 @@
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 
-use crate::domain::Result;
-use crate::domain::id::UserId;
+use crate::model::Result;
+use crate::model::id::UserId;
 use crate::store::shard::failure;
 use crate::store::{Connection, Tx, log, sql_with};
 

@@ -4,7 +4,7 @@ use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
-use crate::domain::Result;
+use crate::model::Result;
 use crate::store::shard::failure;
 use crate::store::{Connection, Tx, sql_with};
 

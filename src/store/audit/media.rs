@@ -4,8 +4,8 @@ use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
-use crate::domain::Result;
-use crate::domain::id::MediaId;
+use crate::model::Result;
+use crate::model::id::MediaId;
 use crate::store::shard::failure;
 use crate::store::{Connection, Tx, sql_with};
 

@@ -3,7 +3,7 @@
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 
-use crate::domain::Result;
+use crate::model::Result;
 use crate::store::shard::failure;
 use crate::store::{Connection, sql_with};
 

@@ -4,7 +4,7 @@ use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Result;
+use crate::model::Result;
 use crate::store::shard::failure;
 use crate::store::{Connection, Slots, sql_with};
 
@@ -90,7 +90,7 @@ pub async fn strays(
         .await
         .map_err(failure)?;
     let Some(row) = row else { return Ok((0, Vec::new())) };
-    let strays = serde_json::from_value(row.strays).map_err(crate::domain::Error::internal)?;
+    let strays = serde_json::from_value(row.strays).map_err(crate::model::Error::internal)?;
     Ok((row.looked, strays))
 }
 

@@ -133,7 +133,8 @@ impl Page {
     }
 }
 
-pub(super) fn size(field: &'static str, asked: i32) -> Result<u32> {
+/// The size of a page that a client asks for in `field`, checked.
+pub fn size(field: &'static str, asked: i32) -> Result<u32> {
     match u32::try_from(asked) {
         Ok(size @ 1..=MAX_PAGE) => Ok(size),
         _ if field == "first" => Err(Error::PageSizeInvalid { max: MAX_PAGE }),

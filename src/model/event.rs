@@ -5,6 +5,7 @@
 //! event's id, by a version or by a key.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::id::{CommentId, ConversationId, MediaId, PostId, UserId};
 
@@ -84,6 +85,15 @@ pub enum Event {
         user: UserId,
         n: i64,
     },
+}
+
+/// An event as it lies in the outbox.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    pub id: Uuid,
+    /// Without the namespace, which a cluster may change.
+    pub subject: String,
+    pub payload: String,
 }
 
 /// A new message, for inboxes and notifications.

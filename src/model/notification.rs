@@ -1,0 +1,42 @@
+//! Why somebody is notified, and of what.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::id::UserId;
+
+/// Why somebody is told. The numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum Kind {
+    Like = 1,
+    Comment = 2,
+    Reply = 3,
+    Mention = 4,
+    Follow = 5,
+    Message = 6,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
+
+    /// The kind with this stored number.
+    pub fn from_column(number: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i16 == number)
+    }
+}
+
+/// One thing that one person is told, or that is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub receiver: UserId,
+    pub kind: Kind,
+    pub target: Uuid,
+    pub actor: UserId,
+    pub active: bool,
+    /// Raised with each change of what the actor does to the target.
+    pub version: i64,
+    /// When the actor acted.
+    pub at: OffsetDateTime,
+}
