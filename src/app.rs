@@ -16,7 +16,7 @@ use crate::cache::{Feeds, Positions};
 use crate::config::Config;
 use crate::domain::account::{Accounts, Viewer};
 use crate::domain::session::revocation::watch_revocations;
-use crate::domain::{Domain, Parts};
+use crate::domain::{Domain, Parts, Writes};
 use crate::graphql::context::RequestContext;
 use crate::graphql::engine::Engine;
 use crate::graphql::request::RequestMeta;
@@ -82,6 +82,7 @@ impl App {
         let positions = Positions::open(&config.services, config.shards.written_for())?;
         let domain = Domain::new(Parts {
             tables: Tables::new(&store, &coalescers),
+            writes: Writes::new(&store, &coalescers),
             feeds: Feeds::open(&config.services, clock.clone())?,
             positions: positions.clone(),
             blob: Blob::new(&config.services, clock.clone())?,

@@ -14,6 +14,7 @@ pub mod group;
 pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;
+mod like;
 pub mod log;
 pub mod media;
 pub mod mention;
@@ -37,12 +38,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use account::Accounts;
+use tokio_util::task::TaskTracker;
 
 use crate::blob::Blob;
 use crate::bus::Bus;
 use crate::cache::{Feeds, Positions};
 use crate::config::MediaConfig;
 use crate::model::Clock;
+use crate::store::group_commit::GroupCommit;
 use crate::store::{Store, Tables};
 
 /// The rules, and what they work with. Cheap to clone.
@@ -53,6 +56,7 @@ pub struct Domain(Arc<Parts>);
 pub struct Parts {
     pub store: Store,
     pub tables: Tables,
+    pub writes: Writes,
     pub feeds: Feeds,
     pub positions: Positions,
     pub blob: Blob,
@@ -60,6 +64,27 @@ pub struct Parts {
     pub accounts: Accounts,
     pub limits: MediaConfig,
     pub clock: Clock,
+}
+
+/// The writes that are committed in groups.
+pub struct Writes {
+    posts: GroupCommit<post::PostWrite>,
+    likes: GroupCommit<like::LikeWrite>,
+    follows: GroupCommit<follow::FollowWrite>,
+    comments: GroupCommit<comment::CommentWrite>,
+    messages: GroupCommit<message::MessageWrite>,
+}
+
+impl Writes {
+    pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
+        Self {
+            posts: GroupCommit::new(store, tasks),
+            likes: GroupCommit::new(store, tasks),
+            follows: GroupCommit::new(store, tasks),
+            comments: GroupCommit::new(store, tasks),
+            messages: GroupCommit::new(store, tasks),
+        }
+    }
 }
 
 impl Domain {

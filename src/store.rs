@@ -11,6 +11,7 @@ mod connection;
 pub mod conversation;
 pub mod edge;
 mod endpoint;
+pub mod group_commit;
 pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;

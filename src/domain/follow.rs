@@ -1,17 +1,55 @@
 //! Who follows whom. The edge lies with the followed user, whose privacy decides; the follower's side is
 //! a mirror that a consumer keeps.
 
+use std::collections::BTreeMap;
+
 use super::Domain;
 use super::account::Viewer;
 use crate::model::event::Event;
-use crate::model::id::UserId;
+use crate::model::id::{Slot, UserId};
 use crate::model::page::{Page, Place, Slice};
 use crate::model::{Error, Result};
+use crate::store::Tx;
 use crate::store::edge::{self, Table};
+use crate::store::group_commit::GroupWrite;
 use crate::store::user::{self, Counter};
 
 /// The most people whom one may follow; a feed is rebuilt from all of them.
 pub const MAX_FOLLOWING: u64 = 7500;
+
+/// The beginning or the end of a follow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FollowWrite {
+    user: UserId,
+    follower: UserId,
+    active: bool,
+}
+
+impl GroupWrite for FollowWrite {
+    type Made = ();
+
+    fn slot(&self) -> Slot {
+        self.user.slot()
+    }
+
+    async fn write(tx: &Tx, writes: &[Self]) -> Result<Vec<Result<()>>> {
+        let mut followers = BTreeMap::new();
+        for active in [true, false] {
+            let asked = writes.iter().filter(|write| write.active == active);
+            let edges = asked.map(|write| (write.user.uuid(), write.follower.uuid())).collect();
+            for edge in edge::set(tx, Table::Followers, &edges, active).await? {
+                let (user, follower) = (UserId::from_row(edge.owner), UserId::from_row(edge.other));
+                *followers.entry(user).or_default() += if active { 1 } else { -1 };
+                let version = edge.version;
+                tx.emit_in(user.slot(), &Event::UserFollowed { user, follower, active, version })?;
+            }
+        }
+        if !followers.is_empty() {
+            user::count_each(tx, Counter::Followers, &followers).await?;
+        }
+        Ok(vec![Ok(()); writes.len()])
+    }
+}
 
 impl Domain {
     /// Begins to follow somebody; again changes nothing.
@@ -34,13 +72,8 @@ impl Domain {
     }
 
     async fn set_follow(&self, user: UserId, follower: UserId, active: bool) -> Result<()> {
-        self.write(follower, user.slot(), |tx| async move {
-            let changed = edge::set(&tx, Table::Followers, user.uuid(), follower.uuid(), active).await?;
-            let Some(version) = changed else { return Ok(()) };
-            user::count(&tx, user, Counter::Followers, if active { 1 } else { -1 }).await?;
-            tx.emit(&Event::UserFollowed { user, follower, active, version })
-        })
-        .await
+        let write = FollowWrite { user, follower, active };
+        self.write_grouped(follower, &self.writes.follows, write).await
     }
 
     /// Brings the follower's side to a version of the edge, and has the feed built anew with it.

@@ -1,20 +1,19 @@
 //! Sending messages.
 
+mod write;
+
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::Domain;
 use super::account::Viewer;
 use super::text;
 use super::upload::why_unusable;
-use crate::model::conversation::ConversationKind;
-use crate::model::event::{Event, Sent};
 use crate::model::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
 use crate::model::idempotency::IdempotencyKey;
 use crate::model::idempotency::{Created, Request};
 use crate::model::{Error, Result};
-use crate::store::idempotency::Record;
-use crate::store::{Tx, conversation, idempotency, media, member, message};
+use crate::store::{Tx, conversation, media, member};
+pub(super) use write::MessageWrite;
 
 /// The most characters in a message.
 pub const MAX_TEXT: usize = 4000;
@@ -108,7 +107,7 @@ impl Room {
     pub(super) async fn enter(self, tx: &Tx, writer: UserId) -> Result<ConversationId> {
         match self {
             Self::Members(id) => Ok(id),
-            Self::Direct(low, high) => conversation::direct(tx, low, high).await,
+            Self::Direct(low, high) => conversation::direct(tx, self.slot(), low, high).await,
             Self::Thread(post) => {
                 let id = conversation::thread(tx, post).await?;
                 member::join(tx, id, writer).await?;
@@ -125,30 +124,22 @@ impl Domain {
         &self,
         viewer: &Viewer,
         key: IdempotencyKey,
-        message: &NewMessage,
+        message: NewMessage,
     ) -> Result<Created<MessageId>> {
-        let request = &Request::new("sendMessage", key, message)?;
+        let request = Request::new("sendMessage", key, &message)?;
         let sender = viewer.user;
-        let room = match self.prepare(viewer, message).await {
+        let room = match self.prepare(viewer, &message).await {
             Ok(room) => room,
             // What was sent stays sent, though its sender may not write there any more.
             Err(refusal) => {
                 let sent =
-                    self.made_before(message.to.slot(sender), sender, request).await?.ok_or(refusal)?;
+                    self.made_before(message.to.slot(sender), sender, &request).await?.ok_or(refusal)?;
                 return Ok(Created { id: MessageId::from_row(sent), replayed: true });
             }
         };
         let id = MessageId::make(&self.clock, room.slot());
-        self.write(sender, room.slot(), |tx| async move {
-            // First, so that of the same request sent twice at once one waits here for the other.
-            if let Record::Replayed(id) = idempotency::take(&tx, sender, request, id.uuid()).await? {
-                return Ok(Created { id: MessageId::from_row(id), replayed: true });
-            }
-            let conversation = room.enter(&tx, sender).await?;
-            write(&tx, conversation, id, sender, request, message).await?;
-            Ok(Created { id, replayed: false })
-        })
-        .await
+        let write = MessageWrite { id, sender, room, message, request };
+        self.write_grouped(sender, &self.writes.messages, write).await
     }
 
     /// Where the viewer's message goes, if the viewer may write there and send all that is in it.
@@ -217,56 +208,6 @@ impl Domain {
         })
         .await
     }
-}
-
-/// Writes a message into a conversation that is there.
-async fn write(
-    tx: &Tx,
-    conversation: ConversationId,
-    id: MessageId,
-    sender: UserId,
-    request: &Request,
-    message: &NewMessage,
-) -> Result<()> {
-    let missing = Error::NotFound("conversation");
-    let counted = conversation::count_message(tx, conversation, sender).await?.ok_or(missing.clone())?;
-    let mut members = member::newest(tx, conversation, MAX_INBOXES).await?;
-    if !members.contains(&sender) {
-        // Of a thread with more writers than that, an early one may be missing here. Other conversations
-        // have fewer members: who is missing there has left, or was never one.
-        if counted.kind() != ConversationKind::Post {
-            return Err(missing);
-        }
-        members.push(sender);
-    }
-    if let Some(answered) = message.reply_to {
-        let found = message::find(tx, answered).await?;
-        found
-            .filter(|found| found.conversation() == conversation)
-            .ok_or_else(|| Error::invalid("input.replyToId", "is not a message of this conversation"))?;
-    }
-    let now = tx.clock().now();
-    let row = message::Model {
-        id: id.uuid(),
-        conversation_id: conversation.uuid(),
-        seq: counted.seq,
-        sent_change: counted.change,
-        change: counted.change,
-        sender_id: sender.uuid(),
-        idempotency_key: Some(request.key.as_str().to_owned()),
-        text: message.text.clone(),
-        media_ids: message.media.iter().copied().map(Uuid::from).collect(),
-        shared_post_id: message.shared_post.map(PostId::uuid),
-        reply_to_id: message.reply_to.map(MessageId::uuid),
-        created_at: now,
-        edited_at: None,
-        deleted_at: None,
-        edited_change: 0,
-        changed_at: None,
-    };
-    message::insert(tx, row).await?;
-    let sent = Some(Sent { seq: counted.seq, sender, members, at: crate::model::clock::to_millis(now) });
-    tx.emit(&Event::ConversationChanged { conversation, change: counted.change, sent, left: Vec::new() })
 }
 
 #[cfg(test)]

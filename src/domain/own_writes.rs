@@ -8,6 +8,7 @@ use super::Domain;
 use crate::model::Result;
 use crate::model::id::{Slot, UserId};
 use crate::model::wal::AtLeast;
+use crate::store::group_commit::{GroupCommit, GroupWrite};
 use crate::store::shard::Shard;
 use crate::store::{Connection, Tx, Written};
 
@@ -24,6 +25,21 @@ impl Domain {
             self.positions.note(by, &shard.name, position).await;
         }
         Ok(value)
+    }
+
+    /// The same for a write that is committed together with others.
+    pub(super) async fn write_grouped<W: GroupWrite>(
+        &self,
+        by: UserId,
+        commit: &GroupCommit<W>,
+        write: W,
+    ) -> Result<W::Made> {
+        let slot = write.slot();
+        let (made, position) = commit.write(write).await?;
+        if let Some(position) = position {
+            self.positions.note(by, &self.store.shard(slot).name, position).await;
+        }
+        Ok(made)
     }
 
     /// Reads what may be a little old, from a replica where one will do. Never what decides privacy,

@@ -1,25 +1,29 @@
-//! Posts and the likes on them.
+//! Posts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use super::account::Viewer;
+use super::idempotency::Taken;
 use super::patch::Patch;
 use super::policy::{self, VisiblePost};
 use super::upload::why_unusable;
 use super::{Domain, text};
 use crate::model::contact::ContactPolicy;
 use crate::model::event::Event;
-use crate::model::id::{MediaId, PostId, UserId};
+use crate::model::id::{MediaId, PostId, Slot, UserId};
 use crate::model::idempotency::{Created, Request};
 use crate::model::page::{Page, Place, Slice};
 use crate::model::{Error, Result};
-use crate::store::edge::{self, Table};
-use crate::store::idempotency::{self, Record};
+use crate::store::group_commit::GroupWrite;
+use crate::store::idempotency::Taking;
+use crate::store::media::Use;
 use crate::store::user::{self, Counter};
-use crate::store::{media, post};
+use crate::store::{Tx, media, post};
 
 /// The most images in a post.
 pub const MAX_MEDIA: usize = 10;
@@ -75,37 +79,108 @@ impl PostChange {
     }
 }
 
+/// A new post.
+#[derive(Debug)]
+pub(super) struct PostWrite {
+    id: PostId,
+    author: UserId,
+    new: NewPost,
+    hashtags: Vec<String>,
+    mentions: Vec<UserId>,
+    request: Request,
+}
+
+impl GroupWrite for PostWrite {
+    type Made = Created<PostId>;
+
+    fn slot(&self) -> Slot {
+        self.author.slot()
+    }
+
+    async fn write(tx: &Tx, writes: &[Self]) -> Result<Vec<Result<Created<PostId>>>> {
+        let mut taken = Taken::take(tx, writes.iter().map(Self::taking).collect()).await?;
+        let fresh: Vec<usize> = taken.fresh().collect();
+        let uses: Vec<Use> = fresh.iter().flat_map(|place| writes[*place].uses()).collect();
+        let used = media::use_each(tx, &uses).await?;
+        let mut made = Vec::with_capacity(fresh.len());
+        let mut counts = BTreeMap::new();
+        for place in &fresh {
+            let write = &writes[*place];
+            if write.uses().any(|asked| !used.contains(&(asked.image, asked.used_by))) {
+                let images: Vec<Uuid> = write.new.media.iter().map(|image| image.uuid()).collect();
+                media::unuse(tx, write.id.uuid(), &images).await?;
+                let why = why_unusable(tx, write.author, &write.new.media, "input.mediaIds").await?;
+                taken.refuse(*place, why);
+                continue;
+            }
+            made.push(write.row(tx.clock().now()));
+            *counts.entry(write.author).or_default() += 1;
+            tx.emit_in(write.slot(), &write.event())?;
+        }
+        if !made.is_empty() {
+            post::insert(tx, &made).await?;
+            user::count_each(tx, Counter::Posts, &counts).await?;
+        }
+        let answers = taken.settle(tx, &fresh).await?;
+        Ok(answers.into_iter().map(|made| made.map(|made| made.map(PostId::from_row))).collect())
+    }
+}
+
+impl PostWrite {
+    fn taking(&self) -> Taking<'_> {
+        Taking { slot: self.slot(), caller: self.author, request: &self.request, id: self.id.uuid() }
+    }
+
+    fn uses(&self) -> impl Iterator<Item = Use> {
+        let (owner, used_by) = (self.author, self.id.uuid());
+        self.new.media.iter().map(move |image| Use { image: *image, owner, used_by })
+    }
+
+    fn event(&self) -> Event {
+        Event::PostCreated {
+            post: self.id,
+            author: self.author,
+            hashtags: self.hashtags.clone(),
+            mentions: self.mentions.clone(),
+        }
+    }
+
+    fn row(&self, now: OffsetDateTime) -> post::Model {
+        post::Model {
+            id: self.id.uuid(),
+            author_id: self.author.uuid(),
+            caption: self.new.caption.clone(),
+            location: self.new.location.clone(),
+            media_ids: self.new.media.iter().map(|media| media.uuid()).collect(),
+            hashtags: self.hashtags.clone(),
+            mention_ids: self.mentions.iter().map(|user| user.uuid()).collect(),
+            sensitive: self.new.sensitive,
+            comment_policy: self.new.comment_policy as i16,
+            likes_disabled: self.new.likes_disabled,
+            like_count: 0,
+            comment_count: 0,
+            created_at: now,
+            edited_at: None,
+            deleted_at: None,
+        }
+    }
+}
+
 impl Domain {
     /// Makes a post; the same key again gives the same post.
     pub async fn create_post(
         &self,
         viewer: &Viewer,
-        new: &NewPost,
-        request: &Request,
+        new: NewPost,
+        request: Request,
     ) -> Result<Created<PostId>> {
         let author = viewer.user;
         let id = PostId::make(&self.clock, author.slot());
         let caption = new.caption.as_deref().unwrap_or_default();
-        let hashtags = &text::hashtags(caption);
-        let mentions = &self.mentioned(caption).await;
-        self.write(author, author.slot(), |tx| async move {
-            if let Record::Replayed(id) = idempotency::take(&tx, author, request, id.uuid()).await? {
-                return Ok(Created { id: PostId::from_row(id), replayed: true });
-            }
-            if !media::use_all(&tx, author, &new.media, id.uuid()).await? {
-                return Err(why_unusable(&tx, author, &new.media, "input.mediaIds").await?);
-            }
-            post::insert(&tx, row(id, author, new, hashtags, mentions, tx.clock().now())).await?;
-            user::count(&tx, author, Counter::Posts, 1).await?;
-            tx.emit(&Event::PostCreated {
-                post: id,
-                author,
-                hashtags: hashtags.clone(),
-                mentions: mentions.clone(),
-            })?;
-            Ok(Created { id, replayed: false })
-        })
-        .await
+        let hashtags = text::hashtags(caption);
+        let mentions = self.mentioned(caption).await;
+        let write = PostWrite { id, author, new, hashtags, mentions, request };
+        self.write_grouped(author, &self.writes.posts, write).await
     }
 
     /// Changes a post of the viewer's.
@@ -172,32 +247,6 @@ impl Domain {
         self.store.read(id.slot(), async |connection| post::purge(&connection, id).await).await
     }
 
-    /// Likes a post, or takes the like back; again changes nothing.
-    pub async fn set_like(&self, viewer: &Viewer, id: PostId, active: bool) -> Result<()> {
-        let seen = self.require_post(Some(viewer), id).await?;
-        if active && seen.post.likes_disabled {
-            return Err(Error::Forbidden("The author has turned likes off."));
-        }
-        let (user, author) = (viewer.user, seen.author.id());
-        self.write(user, id.slot(), |tx| async move {
-            let changed = edge::set(&tx, Table::Likes, id.uuid(), user.uuid(), active).await?;
-            let Some(version) = changed else { return Ok(()) };
-            if !edge::count_likes(&tx, id, if active { 1 } else { -1 }).await? {
-                return Err(Error::NotFound("post"));
-            }
-            tx.emit(&Event::PostLiked { post: id, author, user, active, version })
-        })
-        .await
-    }
-
-    /// Brings the liker's side to a version of the like.
-    pub async fn mirror_like(&self, post: PostId, user: UserId, active: bool, version: i64) -> Result<()> {
-        self.write(user, user.slot(), |tx| async move {
-            edge::mirror(&tx, Table::Liked, (user.uuid(), post.uuid()), active, version).await.map(|_| ())
-        })
-        .await
-    }
-
     /// A user's posts, the newest first.
     pub async fn posts_of(
         &self,
@@ -219,51 +268,12 @@ impl Domain {
         Ok(Slice::cut(visible.collect(), page))
     }
 
-    /// Who likes a post, the newest first.
-    pub async fn likers(
-        &self,
-        viewer: Option<&Viewer>,
-        post: PostId,
-        page: &Page,
-    ) -> Result<Slice<(Place, UserId)>> {
-        let owner = (post.slot(), post.uuid());
-        let edges = super::follow::list_page(self, viewer, Table::Likes, owner, page).await?;
-        Ok(edges.map(|(place, id)| (place, UserId::from_row(id))))
-    }
-
     async fn require_own_post(&self, viewer: &Viewer, id: PostId) -> Result<VisiblePost> {
         let seen = self.require_post(Some(viewer), id).await?;
         if seen.author.id() != viewer.user {
             return Err(Error::Forbidden("Only its author may change a post."));
         }
         Ok(seen)
-    }
-}
-
-fn row(
-    id: PostId,
-    author: UserId,
-    new: &NewPost,
-    hashtags: &[String],
-    mentions: &[UserId],
-    now: OffsetDateTime,
-) -> post::Model {
-    post::Model {
-        id: id.uuid(),
-        author_id: author.uuid(),
-        caption: new.caption.clone(),
-        location: new.location.clone(),
-        media_ids: new.media.iter().map(|media| media.uuid()).collect(),
-        hashtags: hashtags.to_vec(),
-        mention_ids: mentions.iter().map(|user| user.uuid()).collect(),
-        sensitive: new.sensitive,
-        comment_policy: new.comment_policy as i16,
-        likes_disabled: new.likes_disabled,
-        like_count: 0,
-        comment_count: 0,
-        created_at: now,
-        edited_at: None,
-        deleted_at: None,
     }
 }
 

@@ -159,9 +159,10 @@ impl CommentMutation {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (new, request) = input.parse()?;
-            let made = ctx.domain().create_comment(viewer, &new, &request).await?;
+            let commented = new.post;
+            let made = ctx.domain().create_comment(viewer, new, request).await?;
             let comment = load(ctx, made.id).await?.ok_or(Error::NotFound("comment"))?;
-            let post = post::reload(ctx, new.post).await?;
+            let post = post::reload(ctx, commented).await?;
             Ok(Some(CreateCommentPayload { comment, post, replayed: made.replayed }))
         })
         .await

@@ -212,7 +212,7 @@ impl MessageMutation {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (key, message) = input.parse()?;
-            let sent = ctx.domain().send_message(viewer, key, &message).await?;
+            let sent = ctx.domain().send_message(viewer, key, message).await?;
             let row = ctx.loader().load_one(sent.id).await?.ok_or(Error::NotFound("message"))?;
             Ok(Some(SendMessagePayload { row, replayed: sent.replayed }))
         })

@@ -262,7 +262,7 @@ impl PostMutation {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (new, request) = input.parse()?;
-            let made = ctx.domain().create_post(viewer, &new, &request).await?;
+            let made = ctx.domain().create_post(viewer, new, request).await?;
             let post = reload(ctx, made.id).await?;
             Ok(Some(CreatePostPayload { post, replayed: made.replayed }))
         })

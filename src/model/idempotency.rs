@@ -44,6 +44,12 @@ impl Request {
     }
 }
 
+impl<T> Created<T> {
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Created<U> {
+        Created { id: with(self.id), replayed: self.replayed }
+    }
+}
+
 /// What a create made, or had made before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Created<T> {

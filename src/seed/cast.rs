@@ -162,7 +162,7 @@ impl Cast {
         };
         // Not the whole input: taken up again, the same post has other images.
         let request = Request::new("createPost", self.key(&format!("p{index}"))?, &planned.caption)?;
-        Ok(self.domain.create_post(&author, &new.check()?, &request).await?.id)
+        Ok(self.domain.create_post(&author, new.check()?, request).await?.id)
     }
 
     pub async fn follow(self, person: Viewer, followed: Viewer) -> anyhow::Result<()> {
@@ -182,7 +182,7 @@ impl Cast {
             let parent = comment.answers.map(|answered| written[answered]);
             let new = NewComment { post, parent, text: comment.text.clone() }.check()?;
             let request = Request::new("createComment", self.key(&format!("c{index}-{number}"))?, &new)?;
-            match self.domain.create_comment(&people[comment.author], &new, &request).await {
+            match self.domain.create_comment(&people[comment.author], new, request).await {
                 Ok(created) => written.push(created.id),
                 Err(error) => return Ok(passed_over(Err(error))?),
             }
@@ -202,7 +202,7 @@ impl Cast {
             };
             let message = NewMessage::parse(to, Some(text), Vec::new(), None, None)?;
             let key = self.key(&format!("m{index}-{number}"))?;
-            if let Err(error) = self.domain.send_message(&people[*speaker], key, &message).await {
+            if let Err(error) = self.domain.send_message(&people[*speaker], key, message).await {
                 return Ok(passed_over(Err(error))?);
             }
         }

@@ -1,11 +1,14 @@
 //! Comments and replies; in their post's slot.
 
+use std::collections::{BTreeMap, HashMap};
+
 use sea_orm::entity::prelude::*;
-use sea_orm::{FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
+use sea_orm::{FromQueryResult, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
+use super::tx::{column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
 use crate::model::id::{CommentId, PostId, Slot, UserId};
@@ -74,30 +77,73 @@ impl Batch for ById {
 
 #[derive(FromQueryResult)]
 struct Number {
+    id: Uuid,
     n: i64,
 }
 
-/// Inserts a comment and counts it: in its post, and in the comment that it answers. The answer is its
-/// number; the post's row is held until the transaction ends, so that the numbers are given in the order of
-/// the commits and have no holes. `None` if the post is gone, and then nothing is inserted.
-pub async fn insert(tx: &Tx, comment: Model) -> Result<Option<i64>> {
-    let (post, parent) = (comment.post_id, comment.parent_id);
-    let connection = tx.connection();
-    let sql = "update posts set comment_count = comment_count + 1, comment_seq = comment_seq + 1
-        where id = $1 and deleted_at is null returning comment_seq as n";
-    let counted = Number::find_by_statement(sql_with(sql, [post.into()])).one(connection).await;
-    let Some(Number { n }) = counted.map_err(failure)? else { return Ok(None) };
-    let comment = Model { n: Some(n), ..comment };
-    Entity::insert(comment.into_active_model()).exec_without_returning(connection).await.map_err(failure)?;
-    if let Some(parent) = parent {
-        let sql = "update comments set reply_count = reply_count + 1 where id = $1";
-        connection.execute_raw(sql_with(sql, [parent.into()])).await.map_err(failure)?;
-    }
-    Ok(Some(n))
+/// Counts new comments on posts, each named once. The number of each post's last one; those that are gone are left
+/// out. The posts' rows are held until the transaction ends, so that the numbers are given in the order of the
+/// commits and have no holes.
+pub async fn count(tx: &Tx, by: &BTreeMap<PostId, i32>) -> Result<HashMap<PostId, i64>> {
+    let sql = "with held as materialized (
+            select id from posts where id = any($1) and deleted_at is null order by id for no key update)
+        update posts set comment_count = comment_count + asked.by, comment_seq = comment_seq + asked.by
+        from held join unnest($1::uuid[], $2::integer[]) as asked (id, by) using (id)
+        where posts.id = held.id returning posts.id, comment_seq as n";
+    let ids: Vec<Uuid> = by.keys().map(|id| id.uuid()).collect();
+    let by: Vec<i32> = by.values().copied().collect();
+    let rows = Number::find_by_statement(sql_with(sql, [ids.into(), by.into()]))
+        .all(tx.connection())
+        .await
+        .map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (PostId::from_row(row.id), row.n)).collect())
 }
 
-pub async fn find(tx: &Tx, id: CommentId) -> Result<Option<Model>> {
-    Entity::find_by_id(id.uuid()).one(tx.connection()).await.map_err(failure)
+/// Inserts comments that were counted in their posts, and counts them in the comments that they answer.
+pub async fn insert(tx: &Tx, comments: &[Model]) -> Result<()> {
+    let sql = "insert into comments (id, post_id, author_id, parent_id, text, mention_ids, n, created_at)
+        select id, post_id, author_id, nullif(parent_id, $9), text, mention_ids::uuid[], n, created_at
+        from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
+                $8::timestamptz[])
+            as comment (id, post_id, author_id, parent_id, text, mention_ids, n, created_at)";
+    let values = [
+        column(comments, |comment| comment.id),
+        column(comments, |comment| comment.post_id),
+        column(comments, |comment| comment.author_id),
+        column(comments, |comment| comment.parent_id.unwrap_or_default()),
+        column(comments, |comment| comment.text.clone()),
+        column(comments, |comment| id_array_literal(&comment.mention_ids)),
+        column(comments, |comment| comment.n.unwrap_or_default()),
+        column(comments, |comment| comment.created_at),
+        Uuid::nil().into(),
+    ];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    let mut replies: BTreeMap<Uuid, i32> = BTreeMap::new();
+    for parent in comments.iter().filter_map(|comment| comment.parent_id) {
+        *replies.entry(parent).or_default() += 1;
+    }
+    if replies.is_empty() { Ok(()) } else { count_replies(tx, &replies).await }
+}
+
+async fn count_replies(tx: &Tx, by: &BTreeMap<Uuid, i32>) -> Result<()> {
+    let sql = "with held as materialized (
+            select id from comments where id = any($1) order by id for no key update)
+        update comments set reply_count = reply_count + asked.by
+        from held join unnest($1::uuid[], $2::integer[]) as asked (id, by) using (id)
+        where comments.id = held.id";
+    let (parents, by): (Vec<Uuid>, Vec<i32>) = by.iter().map(|(parent, by)| (*parent, *by)).unzip();
+    tx.connection().execute_raw(sql_with(sql, [parents.into(), by.into()])).await.map_err(failure)?;
+    Ok(())
+}
+
+/// Comments, as the transaction sees them.
+pub async fn find(tx: &Tx, ids: &[CommentId]) -> Result<HashMap<CommentId, Model>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(tx.connection()).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
 }
 
 /// In which order a list stands.

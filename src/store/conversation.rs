@@ -1,11 +1,15 @@
 //! Conversations and who takes part in them.
 
-use sea_orm::FromQueryResult;
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::LockType;
+use sea_orm::{FromQueryResult, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
+use super::tx::column;
 use super::{Connection, Tx, member, sql_with};
 use crate::model::conversation::ConversationKind;
 use crate::model::id::{ConversationId, PostId, Slot, UserId};
@@ -127,11 +131,11 @@ pub async fn of_pair(connection: &Connection, low: UserId, high: UserId) -> Resu
 
 /// The direct conversation of two people, started where there is none. Of two that race, one starts it
 /// and the other waits here and finds it.
-pub async fn direct(tx: &Tx, low: UserId, high: UserId) -> Result<ConversationId> {
+pub async fn direct(tx: &Tx, slot: Slot, low: UserId, high: UserId) -> Result<ConversationId> {
     if let Some(id) = of_pair(tx.connection(), low, high).await? {
         return Ok(id);
     }
-    let id = ConversationId::make(tx.clock(), tx.slot());
+    let id = ConversationId::make(tx.clock(), slot);
     let now = tx.clock().now();
     let sql = "with started as (
             insert into conversations (id, kind, low_id, high_id, created_at) values ($1, $2, $3, $4, $5)
@@ -198,21 +202,60 @@ pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
     Ok(id)
 }
 
-/// Counts a new message, and holds the conversation until the transaction ends, so that the numbers are
-/// given in the order of the commits and have no holes. The answer has the new numbers. But in the thread of
-/// a post, the sender's membership tells the message's number from then on.
-pub async fn count_message(tx: &Tx, id: ConversationId, sender: UserId) -> Result<Option<Model>> {
-    let sql = "with counted as (
-            update conversations set seq = seq + 1, change = change + 1 where id = $1 returning *),
-        wrote as (
-            update members m set sent_seq = c.seq from counted c
-            where m.conversation_id = c.id and m.user_id = $2 and c.kind <> $3)
-        select * from counted";
-    let thread = ConversationKind::Post as i16;
-    Model::find_by_statement(sql_with(sql, [id.uuid().into(), sender.uuid().into(), thread.into()]))
-        .one(tx.connection())
+/// The conversations of these pairs (the lower id first) that have one.
+pub async fn of_pairs(
+    tx: &Tx,
+    pairs: &[(UserId, UserId)],
+) -> Result<HashMap<(UserId, UserId), ConversationId>> {
+    if pairs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "select id, low_id, high_id from unnest($1::uuid[], $2::uuid[]) as asked (low_id, high_id)
+        join conversations using (low_id, high_id)";
+    let low: Vec<Uuid> = pairs.iter().map(|(low, _)| low.uuid()).collect();
+    let high: Vec<Uuid> = pairs.iter().map(|(_, high)| high.uuid()).collect();
+    let rows = Pair::find_by_statement(sql_with(sql, [low.into(), high.into()]))
+        .all(tx.connection())
         .await
-        .map_err(failure)
+        .map_err(failure)?;
+    let pair = |row: &Pair| (UserId::from_row(row.low_id), UserId::from_row(row.high_id));
+    Ok(rows.into_iter().map(|row| (pair(&row), ConversationId::from_row(row.id))).collect())
+}
+
+#[derive(FromQueryResult)]
+struct Pair {
+    id: Uuid,
+    low_id: Uuid,
+    high_id: Uuid,
+}
+
+/// Holds conversations until the transaction ends, so that the numbers of their messages are given in the order of
+/// the commits and have no holes. In the order of their ids, so that two who hold several do not wait for each
+/// other.
+pub async fn lock_all(tx: &Tx, ids: &[ConversationId]) -> Result<HashMap<ConversationId, Model>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = Entity::find()
+        .filter(Column::Id.eq_any(ids))
+        .order_by_asc(Column::Id)
+        .lock(LockType::NoKeyUpdate)
+        .all(tx.connection())
+        .await
+        .map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
+}
+
+/// Writes the counters of conversations that this transaction holds.
+pub async fn write_counters(tx: &Tx, conversations: &[&Model]) -> Result<()> {
+    let sql = "update conversations set seq = asked.seq, change = asked.change
+        from unnest($1::uuid[], $2::integer[], $3::bigint[]) as asked (id, seq, change)
+        where conversations.id = asked.id";
+    let values = [
+        column(conversations, |row| row.id),
+        column(conversations, |row| row.seq),
+        column(conversations, |row| row.change),
+    ];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
 }
 
 /// Counts a change that is no new message, and holds the conversation until the transaction ends.

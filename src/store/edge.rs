@@ -5,6 +5,8 @@
 //! A mirror applies only a greater version and counts only a transition, so that neither the order nor
 //! the number of deliveries matters.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,36 +42,55 @@ impl Table {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Version {
-    version: i64,
+/// An edge that was changed where it is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Changed {
+    pub owner: Uuid,
+    pub other: Uuid,
+    pub version: i64,
 }
 
-/// Begins or ends an edge where it is decided. The new version, or `None` if it was so already.
-pub async fn set(tx: &Tx, table: Table, owner: Uuid, other: Uuid, active: bool) -> Result<Option<i64>> {
+/// Begins or ends edges, each named once, where they are decided. Those that were not so already. In the order of
+/// their keys, so that two who change several do not wait for each other.
+pub async fn set(
+    tx: &Tx,
+    table: Table,
+    edges: &BTreeSet<(Uuid, Uuid)>,
+    active: bool,
+) -> Result<Vec<Changed>> {
+    if edges.is_empty() {
+        return Ok(Vec::new());
+    }
     let (name, owner_column, other_column) = table.names();
-    let now = tx.clock().now();
     // Without a row there is nothing to end.
     let sql = if active {
         format!(
             "insert into {name} as edge ({owner_column}, {other_column}, active, version, changed_at)
-             values ($1, $2, true, 1, $3)
+             select owner, other, true, 1, $3 from unnest($1::uuid[], $2::uuid[]) as asked (owner, other)
+             order by owner, other
              on conflict ({owner_column}, {other_column})
              do update set active = true, version = edge.version + 1, changed_at = $3 where not edge.active
-             returning version"
+             returning {owner_column} as owner, {other_column} as other, version"
         )
     } else {
         format!(
-            "update {name} set active = false, version = version + 1, changed_at = $3
-             where {owner_column} = $1 and {other_column} = $2 and active returning version"
+            "with held as materialized (
+                select {owner_column}, {other_column} from {name}
+                join unnest($1::uuid[], $2::uuid[]) as asked (owner, other)
+                    on {owner_column} = owner and {other_column} = other
+                where active order by {owner_column}, {other_column} for no key update of {name})
+             update {name} as edge set active = false, version = version + 1, changed_at = $3 from held
+             where edge.{owner_column} = held.{owner_column} and edge.{other_column} = held.{other_column}
+                and active
+             returning edge.{owner_column} as owner, edge.{other_column} as other, version"
         )
     };
-    let statement = sql_with(&sql, [owner.into(), other.into(), now.into()]);
-    match Version::find_by_statement(statement).one(tx.connection()).await.map_err(failure) {
-        Ok(row) => Ok(row.map(|row| row.version)),
+    let (owners, others): (Vec<Uuid>, Vec<Uuid>) = edges.iter().copied().unzip();
+    let statement = sql_with(&sql, [owners.into(), others.into(), tx.clock().now().into()]);
+    match Changed::find_by_statement(statement).all(tx.connection()).await.map_err(failure) {
         // Of the owners only a post can go, and take its row with it.
         Err(error) if is_orphan(&error) => Err(Error::NotFound("post")),
-        Err(error) => Err(error),
+        changed => changed,
     }
 }
 
@@ -229,10 +250,17 @@ impl Batch for IsLiked {
     }
 }
 
-/// Changes a post's count of likes; in the transaction that writes the like. False if the post is gone.
-pub async fn count_likes(tx: &Tx, post: PostId, by: i32) -> Result<bool> {
-    let sql = "update posts set like_count = like_count + $2 where id = $1 and deleted_at is null";
+/// Changes the count of likes of posts, each named once; in the transaction that writes the likes. False if one of
+/// them is gone.
+pub async fn count_likes(tx: &Tx, by: &BTreeMap<PostId, i32>) -> Result<bool> {
+    let sql = "with held as materialized (
+            select id from posts where id = any($1) and deleted_at is null order by id for no key update)
+        update posts set like_count = like_count + asked.by
+        from held join unnest($1::uuid[], $2::integer[]) as asked (id, by) using (id)
+        where posts.id = held.id";
+    let ids: Vec<Uuid> = by.keys().map(|id| id.uuid()).collect();
+    let changes: Vec<i32> = by.values().copied().collect();
     let done =
-        tx.connection().execute_raw(sql_with(sql, [post.uuid().into(), by.into()])).await.map_err(failure)?;
-    Ok(done.rows_affected() == 1)
+        tx.connection().execute_raw(sql_with(sql, [ids.into(), changes.into()])).await.map_err(failure)?;
+    Ok(done.rows_affected() == by.len() as u64)
 }

@@ -1,7 +1,9 @@
 //! The records that make a create idempotent. They lie in the slot that the create writes, in its
 //! transaction.
 
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::shard::failure;
@@ -18,6 +20,8 @@ pub enum Record {
     /// The same create was made before; this is the row that it made.
     Replayed(Uuid),
 }
+
+const EXPIRED: Error = Error::Conflict("The idempotency key has just expired; use a new one.");
 
 #[derive(FromQueryResult)]
 struct Stored {
@@ -67,13 +71,92 @@ pub async fn take(tx: &Tx, caller: UserId, request: &Request, id: Uuid) -> Resul
     if inserted.rows_affected() == 1 {
         return Ok(Record::Fresh);
     }
-    let stored = stored(tx.connection(), tx.slot(), caller, request)
-        .await?
-        .ok_or(Error::Conflict("The idempotency key has just expired; use a new one."))?;
+    let stored = stored(tx.connection(), tx.slot(), caller, request).await?.ok_or(EXPIRED)?;
     if stored.input_hash != request.input_hash {
         return Err(Error::IdempotencyKeyReused);
     }
     Ok(Record::Replayed(stored.result_id))
+}
+
+/// One of several creates that are made together.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    pub slot: Slot,
+    pub caller: UserId,
+    pub request: &'a Request,
+    /// The row that is made.
+    pub id: Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct Taken {
+    result_id: Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct StoredFor {
+    asked: Uuid,
+    input_hash: Vec<u8>,
+    result_id: Uuid,
+}
+
+/// The same as [`take`] for several creates, an answer for each.
+pub async fn take_all(tx: &Tx, takings: &[Taking<'_>]) -> Result<Vec<Result<Record>>> {
+    let sql = "insert into idempotency (slot, caller_id, operation, key, input_hash, result_id)
+        select slot, caller_id, operation, key, input_hash, result_id
+        from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::uuid[])
+            as asked (slot, caller_id, operation, key, input_hash, result_id)
+        order by slot, caller_id, operation, key
+        on conflict do nothing returning result_id";
+    let [slots, callers, operations, keys] = columns(takings.iter());
+    let hashes: Vec<Vec<u8>> = takings.iter().map(|taking| taking.request.input_hash.to_vec()).collect();
+    let ids: Vec<Uuid> = takings.iter().map(|taking| taking.id).collect();
+    let values = [slots, callers, operations, keys, hashes.into(), ids.into()];
+    let taken =
+        Taken::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
+    let fresh: HashSet<Uuid> = taken.into_iter().map(|row| row.result_id).collect();
+    let others: Vec<&Taking> = takings.iter().filter(|taking| !fresh.contains(&taking.id)).collect();
+    let stored = if others.is_empty() { HashMap::new() } else { stored_for(tx, &others).await? };
+    let record = |taking: &Taking| match stored.get(&taking.id) {
+        _ if fresh.contains(&taking.id) => Ok(Record::Fresh),
+        None => Err(EXPIRED),
+        Some(stored) if stored.input_hash != taking.request.input_hash => Err(Error::IdempotencyKeyReused),
+        Some(stored) => Ok(Record::Replayed(stored.result_id)),
+    };
+    Ok(takings.iter().map(record).collect())
+}
+
+/// What was made before under the keys of these creates, by the rows that they would make.
+async fn stored_for(tx: &Tx, takings: &[&Taking<'_>]) -> Result<HashMap<Uuid, StoredFor>> {
+    let sql = "select asked.id as asked, input_hash, result_id
+        from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[])
+            as asked (slot, caller_id, operation, key, id)
+        join idempotency using (slot, caller_id, operation, key)";
+    let [slots, callers, operations, keys] = columns(takings.iter().copied());
+    let ids: Vec<Uuid> = takings.iter().map(|taking| taking.id).collect();
+    let values = [slots, callers, operations, keys, ids.into()];
+    let rows =
+        StoredFor::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (row.asked, row)).collect())
+}
+
+/// Gives back the keys of creates that were taken in this transaction and come to nothing.
+pub async fn release(tx: &Tx, takings: &[Taking<'_>]) -> Result<()> {
+    let sql = "delete from idempotency
+        using unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) as asked (slot, caller_id, operation, key)
+        where idempotency.slot = asked.slot and idempotency.caller_id = asked.caller_id
+            and idempotency.operation = asked.operation and idempotency.key = asked.key";
+    tx.connection().execute_raw(sql_with(sql, columns(takings.iter()))).await.map_err(failure)?;
+    Ok(())
+}
+
+/// The columns of the primary key.
+fn columns<'a>(takings: impl Iterator<Item = &'a Taking<'a>> + Clone) -> [Value; 4] {
+    let slots: Vec<i16> = takings.clone().map(|taking| taking.slot.column()).collect();
+    let callers: Vec<Uuid> = takings.clone().map(|taking| taking.caller.uuid()).collect();
+    let operations: Vec<String> = takings.clone().map(|taking| taking.request.operation.to_owned()).collect();
+    let keys: Vec<String> = takings.map(|taking| taking.request.key.as_str().to_owned()).collect();
+    [slots.into(), callers.into(), operations.into(), keys.into()]
 }
 
 /// Forgets the records of this shard that are older than the time for which they are kept.

@@ -1,5 +1,7 @@
 //! Uploaded images; in their owner's slot.
 
+use std::collections::HashSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, IntoActiveModel, QuerySelect};
 use time::OffsetDateTime;
@@ -134,6 +136,44 @@ pub async fn use_all(tx: &Tx, owner: UserId, ids: &[MediaId], used_by: Uuid) -> 
         .await
         .map_err(failure)?;
     Ok(done.rows_affected() == count)
+}
+
+/// An image that something is to show.
+#[derive(Debug, Clone, Copy)]
+pub struct Use {
+    pub image: MediaId,
+    pub owner: UserId,
+    pub used_by: Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct Used {
+    id: Uuid,
+    used_by: Uuid,
+}
+
+/// Marks what shows these images, those of them that are their owner's, ready and free (or used by the same
+/// already). The images that were marked, with what shows them.
+pub async fn use_each(tx: &Tx, uses: &[Use]) -> Result<HashSet<(MediaId, Uuid)>> {
+    let sql = "update media set used_by = asked.used_by
+        from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as asked (id, owner_id, used_by)
+        where media.id = asked.id and media.owner_id = asked.owner_id and media.state = 2
+            and (media.used_by is null or media.used_by = asked.used_by)
+        returning media.id, media.used_by";
+    let images: Vec<Uuid> = uses.iter().map(|used| used.image.uuid()).collect();
+    let owners: Vec<Uuid> = uses.iter().map(|used| used.owner.uuid()).collect();
+    let used_by: Vec<Uuid> = uses.iter().map(|used| used.used_by).collect();
+    let values = [images.into(), owners.into(), used_by.into()];
+    let rows = Used::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (MediaId::from_row(row.id), row.used_by)).collect())
+}
+
+/// Takes back, in the transaction that made it, a mark of [`use_each`].
+pub async fn unuse(tx: &Tx, used_by: Uuid, ids: &[Uuid]) -> Result<()> {
+    let sql = "update media set used_by = null where id = any($1) and used_by = $2";
+    let values = [ids.to_vec().into(), used_by.into()];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
+    Ok(())
 }
 
 /// Those of these images that are the owner's.

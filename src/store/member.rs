@@ -1,5 +1,7 @@
 //! Who takes part in a conversation, and how far each has read.
 
+use std::collections::HashMap;
+
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
@@ -171,12 +173,33 @@ pub async fn oldest(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserI
     Ok(rows.iter().map(Member::user).collect())
 }
 
-/// The members who joined last, at most `limit`.
-pub async fn newest(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserId>> {
-    let sql = "select * from members where conversation_id = $1
-        order by joined_at desc, user_id desc limit $2";
-    let rows = all(tx.connection(), sql, [id.uuid().into(), limit.into()]).await?;
-    Ok(rows.iter().map(Member::user).collect())
+#[derive(FromQueryResult)]
+struct Newest {
+    conversation_id: Uuid,
+    user_ids: Vec<Uuid>,
+}
+
+/// The members of each of these conversations who joined last, at most `limit` of each.
+pub async fn newest_of_each(
+    tx: &Tx,
+    ids: &[ConversationId],
+    limit: i64,
+) -> Result<HashMap<ConversationId, Vec<UserId>>> {
+    let sql = "select asked.id as conversation_id, array(
+            select user_id from members where conversation_id = asked.id
+            order by joined_at desc, user_id desc limit $2
+        ) as user_ids
+        from unnest($1::uuid[]) as asked (id)";
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = Newest::find_by_statement(sql_with(sql, [ids.into(), limit.into()]))
+        .all(tx.connection())
+        .await
+        .map_err(failure)?;
+    let users = |ids: Vec<Uuid>| ids.into_iter().map(UserId::from_row).collect();
+    Ok(rows
+        .into_iter()
+        .map(|row| (ConversationId::from_row(row.conversation_id), users(row.user_ids)))
+        .collect())
 }
 
 /// The members who joined last, at most `limit`, and those of `also` who are members.

@@ -1,14 +1,17 @@
 //! Messages. A message's `seq` is its number in its conversation; `change` is the conversation's counter
 //! when the row was last written, by which streams are read.
 
-use sea_orm::IntoActiveModel;
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
+use super::tx::{column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
+use crate::model::conversation::ConversationKind;
 use crate::model::id::{ConversationId, MediaId, MessageId, PostId, Slot, UserId};
 use crate::model::page::Page;
 
@@ -109,17 +112,57 @@ impl Batch for LastMessage {
     }
 }
 
-pub async fn insert(tx: &Tx, message: Model) -> Result<()> {
-    Entity::insert(message.into_active_model())
-        .exec_without_returning(tx.connection())
-        .await
-        .map_err(failure)?;
+/// Inserts new messages: without edits and marks of deletion. Of each conversation's members who sent them, but in
+/// the threads of posts, the membership tells the number of the last one from then on.
+pub async fn insert(tx: &Tx, messages: &[Model]) -> Result<()> {
+    let sql = "with sent as (
+            insert into messages (id, conversation_id, seq, sent_change, change, sender_id, idempotency_key, text,
+                media_ids, shared_post_id, reply_to_id, created_at, edited_change)
+            select id, conversation_id, seq, change, change, sender_id, idempotency_key, nullif(text, ''),
+                media_ids::uuid[], nullif(shared_post_id, $11), nullif(reply_to_id, $11), created_at, 0
+            from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[], $5::uuid[], $6::text[], $7::text[],
+                    $8::text[], $9::uuid[], $10::uuid[], $12::timestamptz[])
+                as message (id, conversation_id, seq, change, sender_id, idempotency_key, text, media_ids,
+                    shared_post_id, reply_to_id, created_at)
+            returning conversation_id, sender_id, seq
+        ), last as (
+            select conversation_id, sender_id, max(seq) as seq from sent group by conversation_id, sender_id
+        )
+        update members set sent_seq = last.seq
+        from last join conversations c on c.id = last.conversation_id and c.kind <> $13
+        where members.conversation_id = last.conversation_id and members.user_id = last.sender_id";
+    let values = [
+        column(messages, |message| message.id),
+        column(messages, |message| message.conversation_id),
+        column(messages, |message| message.seq),
+        column(messages, |message| message.change),
+        column(messages, |message| message.sender_id),
+        column(messages, |message| message.idempotency_key.clone().unwrap_or_default()),
+        column(messages, |message| message.text.clone().unwrap_or_default()),
+        column(messages, |message| id_array_literal(&message.media_ids)),
+        column(messages, |message| message.shared_post_id.unwrap_or_default()),
+        column(messages, |message| message.reply_to_id.unwrap_or_default()),
+        Uuid::nil().into(),
+        column(messages, |message| message.created_at),
+        (ConversationKind::Post as i16).into(),
+    ];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(())
 }
 
 /// A message, as the transaction sees it.
 pub async fn find(tx: &Tx, id: MessageId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid()).one(tx.connection()).await.map_err(failure)
+}
+
+/// Messages, as the transaction sees them.
+pub async fn find_all(tx: &Tx, ids: &[MessageId]) -> Result<HashMap<MessageId, Model>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = Entity::find().filter(Column::Id.eq_any(ids)).all(tx.connection()).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
 }
 
 /// Writes another text; `change` is the conversation's counter with it.

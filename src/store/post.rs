@@ -1,11 +1,12 @@
 //! Posts; in their author's slot.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue::Set, FromQueryResult, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
+use super::tx::{array_literal, column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
 use crate::model::id::{MediaId, PostId, Slot, UserId};
@@ -78,11 +79,31 @@ impl Batch for ById {
     }
 }
 
-pub async fn insert(tx: &Tx, post: Model) -> Result<()> {
-    Entity::insert(post.into_active_model())
-        .exec_without_returning(tx.connection())
-        .await
-        .map_err(failure)?;
+/// Inserts new posts: without counts, edits and marks of deletion.
+pub async fn insert(tx: &Tx, posts: &[Model]) -> Result<()> {
+    let sql =
+        "insert into posts (id, author_id, caption, location, media_ids, hashtags, mention_ids, sensitive,
+            comment_policy, likes_disabled, created_at)
+        select id, author_id, nullif(caption, ''), nullif(location, ''), media_ids::uuid[], hashtags::text[],
+            mention_ids::uuid[], sensitive, comment_policy, likes_disabled, created_at
+        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::boolean[], $9::smallint[], $10::boolean[], $11::timestamptz[])
+            as post (id, author_id, caption, location, media_ids, hashtags, mention_ids, sensitive,
+                comment_policy, likes_disabled, created_at)";
+    let values = [
+        column(posts, |post| post.id),
+        column(posts, |post| post.author_id),
+        column(posts, |post| post.caption.clone().unwrap_or_default()),
+        column(posts, |post| post.location.clone().unwrap_or_default()),
+        column(posts, |post| id_array_literal(&post.media_ids)),
+        column(posts, |post| array_literal(&post.hashtags)),
+        column(posts, |post| id_array_literal(&post.mention_ids)),
+        column(posts, |post| post.sensitive),
+        column(posts, |post| post.comment_policy),
+        column(posts, |post| post.likes_disabled),
+        column(posts, |post| post.created_at),
+    ];
+    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(())
 }
 

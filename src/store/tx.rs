@@ -39,8 +39,13 @@ impl Tx {
 
     /// Adds an event: it is stored with the rows, or not at all, and published after the commit.
     pub fn emit(&self, event: &Event) -> Result<()> {
+        self.emit_in(self.0.slot, event)
+    }
+
+    /// The same, for what happened in another slot of the shard.
+    pub fn emit_in(&self, slot: Slot, event: &Event) -> Result<()> {
         let row = OutboxRow {
-            id: EventId::make(&self.0.clock, self.0.slot).uuid(),
+            id: EventId::make(&self.0.clock, slot).uuid(),
             subject: event.subject(),
             payload: serde_json::to_string(event).map_err(Error::internal)?,
         };
@@ -62,7 +67,8 @@ impl Tx {
             let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
             let subjects: Vec<String> = events.iter().map(|event| event.subject.clone()).collect();
             let payloads: Vec<String> = events.iter().map(|event| event.payload.clone()).collect();
-            let sql = "insert into outbox (id, subject, payload) select * from unnest($1::uuid[], $2::text[], $3::text[])";
+            let sql = "insert into outbox (id, subject, payload)
+                select id, subject, payload from unnest($1::uuid[], $2::text[], $3::text[]) as event (id, subject, payload)";
             inner
                 .connection
                 .execute_raw(sql_with(sql, [ids.into(), subjects.into(), payloads.into()]))
@@ -89,7 +95,40 @@ fn poisoned() -> Error {
     Error::internal(anyhow::anyhow!("a thread panicked while it held the events of a transaction"))
 }
 
+/// One column of a list of rows, as `unnest` takes it.
+pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Value
+where
+    Vec<T>: Into<Value>,
+{
+    rows.iter().map(value).collect::<Vec<T>>().into()
+}
+
+/// Values as a literal of a `PostgreSQL` array, for lists within a list of rows: `unnest` takes arrays apart to
+/// their last element.
+pub(super) fn array_literal(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let quote = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+    let values: Vec<String> = values.into_iter().map(|value| quote(value.as_ref())).collect();
+    format!("{{{}}}", values.join(","))
+}
+
+/// The same for ids.
+pub(super) fn id_array_literal(ids: &[Uuid]) -> String {
+    array_literal(ids.iter().map(Uuid::to_string))
+}
+
 /// A statement with its parameters.
 pub(super) fn sql_with<const N: usize>(sql: &str, values: [Value; N]) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_arrays_are_quoted() {
+        assert_eq!(array_literal(Vec::<String>::new()), "{}");
+        assert_eq!(array_literal(["a b", "été", "NULL", ""]), r#"{"a b","été","NULL",""}"#);
+        assert_eq!(array_literal([r#"a"b\c,{}"#]), r#"{"a\"b\\c,{}"}"#);
+    }
 }
