@@ -4,20 +4,25 @@ mod dev;
 mod doctor;
 mod fault;
 mod migrate;
+mod output;
 mod scaffold;
+mod settings;
 mod shards;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+pub use output::OutputError;
+
 use crate::app::{App, Role};
 use crate::bus::Bus;
-use crate::config::{Config, LogConfig, ServiceConfig};
+use crate::config::{Config, Host, LogConfig, ServiceConfig, env_file};
 use crate::graphql;
 use crate::http;
 use crate::model::Clock;
@@ -90,10 +95,17 @@ enum Events {
 }
 
 impl Cli {
-    /// Reads the command line and the environment. What is wrong with them is told in one line, and the
-    /// code is what the process is to end with; it is also where help ends.
+    /// Reads the command line, the environment and the file `.env` of the current folder. What is wrong with them is
+    /// told in one line, and the code is what the process is to end with; it is also where help ends.
     pub fn read() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|error| fault::tell(&error))
+        let file = env_file::read(Path::new(".env")).map_err(|error| {
+            eprintln!("fowergram: {error:#}");
+            ExitCode::from(2)
+        })?;
+        let command = Self::command();
+        let given = settings::given(std::env::args_os(), &command);
+        let matches = settings::with_file(command, &file).try_get_matches_from(given);
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| fault::tell(&error))
     }
 
     /// Runs the command to its end.
@@ -111,7 +123,7 @@ impl Cli {
                 seed::run(app.domain(), &args.size).await?;
                 app.stop().await;
             }
-            Command::Schema => print!("{}", graphql::sdl()),
+            Command::Schema => output::text(graphql::sdl())?,
             Command::Events(args) => events(*args).await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -119,9 +131,9 @@ impl Cli {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    config.check()?;
     telemetry::init(&config.log)?;
-    let address = config.http.address();
-    let listener = listen(address).await?;
+    let listener = listen(&config.http.host, config.http.port).await?;
     let app = App::start(config, Role::Api, Clock::system()).await?;
     stop_on_signal(&app);
     tracing::info!(address = %listener.local_addr()?, "serving");
@@ -141,10 +153,10 @@ async fn work(config: Config) -> anyhow::Result<()> {
 }
 
 /// A taken port is one line that says which.
-async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+async fn listen(host: &Host, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host.as_str(), port))
         .await
-        .with_context(|| format!("can't listen on {address}; stop what uses it, or set HOST and PORT"))
+        .with_context(|| format!("can't listen on {host}:{port}; stop what uses it, or set HOST and PORT"))
 }
 
 fn stop_on_signal(app: &App) {
@@ -177,10 +189,12 @@ async fn events(args: EventsArgs) -> anyhow::Result<()> {
     match args.action {
         Events::Dead { limit } => {
             for event in dead::list(&bus, limit).await? {
-                println!("{event}");
+                output::line(event)?;
             }
         }
-        Events::Replay { number } => println!("{} delivered again", dead::replay(&bus, number).await?),
+        Events::Replay { number } => {
+            output::line(format_args!("{} delivered again", dead::replay(&bus, number).await?))?;
+        }
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! How they depend on each other is drawn in `docs/ARCHITECTURE.md` and held by `tests/architecture.rs`.
 
+#![warn(clippy::print_stdout)]
+
 pub mod app;
 pub mod blob;
 pub mod bus;

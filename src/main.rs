@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use fowergram::cli::Cli;
+use fowergram::cli::{Cli, OutputError};
 
 /// 12–20 % faster than the system's on feeds.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A `.env` file is for convenience; without one, the environment says it all.
-    dotenvy::dotenv().ok();
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -24,6 +22,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(cli.run()) {
         Ok(code) => code,
+        Err(error) if error.downcast_ref().is_some_and(OutputError::is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: what, and why.
             eprintln!("fowergram: {error:#}");

@@ -306,3 +306,61 @@ async fn a_new_migration_is_written_and_listed() {
     let ended = run(&["migrate".to_owned(), "new".to_owned(), "add_more".to_owned()], &[]).await;
     assert!(ended.told.join("\n").contains("run it in the root of the source tree"), "{ended:?}");
 }
+
+/// Nothing of a database that can't hold a shard is changed, and one line says how to make it right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_can_not_hold_a_shard_is_refused() {
+    let server = Unmigrated::server();
+    server.create_database("refused_admin").await.expect("a database");
+    let admin = async |sql: &str| server.execute("refused_admin", sql).await.expect("it runs");
+    for (database, encoding) in [("refused_ascii", "SQL_ASCII"), ("refused_latin", "LATIN1")] {
+        let options = format!("encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0");
+        admin(&format!("create database {database} {options}")).await;
+        let line = refused(&server.url(database)).await;
+        assert!(
+            line.contains(&format!("has the encoding {encoding}: make it anew with `create database")),
+            "{line}"
+        );
+    }
+
+    server.create_database("refused").await.expect("a database");
+    let url = server.url("refused");
+    for (fault, why) in [
+        ("alter database refused set search_path = elsewhere, public", "search_path leads to elsewhere"),
+        ("alter database refused set search_path = nowhere", "search_path leads to no schema"),
+        ("alter database refused set default_transaction_read_only = on", "transactions are read-only"),
+    ] {
+        server.execute("refused", "create schema if not exists elsewhere").await.expect("it runs");
+        admin(fault).await;
+        let line = refused(&url).await;
+        assert!(line.contains(why) && line.contains("reset"), "{line}");
+        admin("alter database refused reset all").await;
+    }
+
+    admin("create role refused_stranger login password 'stranger'").await;
+    server.execute("refused", "revoke create on schema public from public").await.expect("it runs");
+    let mut stranger = url::Url::parse(&url).expect("a URL");
+    stranger.set_username("refused_stranger").expect("a name");
+    stranger.set_password(Some("stranger")).expect("a password");
+    let line = refused(stranger.as_str()).await;
+    assert!(line.contains("refused_stranger may not create tables in refused: run `grant create"), "{line}");
+
+    let tables =
+        "select count(*)::text as version from pg_tables where schemaname in ('public', 'elsewhere')";
+    assert_eq!(stack::rows(&url, tables).await[0]["version"], "0");
+    server.execute("refused", "grant create on schema public to refused_stranger").await.expect("it runs");
+    let ended = run(&["migrate".into(), "up".into(), format!("--shards=s0={stranger}")], &[]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for database in ["refused", "refused_ascii", "refused_latin"] {
+        admin(&format!("drop database {database} with (force)")).await;
+    }
+    admin("drop role refused_stranger").await;
+}
+
+/// What `migrate up` says of a shard there.
+async fn refused(url: &str) -> String {
+    let ended = run(&["migrate".into(), "up".into(), format!("--shards=s0={url}")], &[]).await;
+    assert_eq!((ended.code, &*ended.output), (Some(1), ""), "{ended:?}");
+    let [line] = &*ended.told else { panic!("not one line: {ended:?}") };
+    line.clone()
+}

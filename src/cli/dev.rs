@@ -1,7 +1,6 @@
 //! `fowergram dev`: the whole system on one machine, without containers.
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use clap::{Args, Parser};
 
 use super::{listen, stop_on_signal};
 use crate::app::{App, Role};
-use crate::config::Config;
+use crate::config::{Config, Host};
 use crate::dev::{Plan, Servers, token_key};
 use crate::http;
 use crate::model::Clock;
@@ -45,8 +44,7 @@ pub struct DevArgs {
 
 /// Starts everything, serves until Ctrl-C, stops everything.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
-    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
-    let listener = listen(address).await?;
+    let listener = listen(&Host::loopback(), args.port).await?;
     let plan =
         Plan { dir: args.dev_dir.clone(), clusters: SHARDS, replica: true, durable: true, first_port: None };
     let servers = Servers::start(&plan, |step| eprintln!("  {step}")).await?;

@@ -7,6 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use time::Duration;
 
+use super::output::{self, OutputError};
 use crate::app::{App, Role};
 use crate::config::Config;
 use crate::doctor::{self, Check, Line, Options, Report};
@@ -64,10 +65,10 @@ impl DoctorArgs {
         let report = doctor::run(app.domain(), &options).await;
         app.stop().await;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            output::line(serde_json::to_string_pretty(&report)?)?;
         } else {
-            println!("{}", table(&report));
-            tell(&report);
+            output::line(table(&report))?;
+            tell(&report)?;
         }
         Ok(match (report.is_complete(), report.left()) {
             (false, _) => NOT_ALL_SEEN.into(),
@@ -96,23 +97,23 @@ fn table(report: &Report) -> Table {
 }
 
 /// The faults by name, and the sum.
-fn tell(report: &Report) {
+fn tell(report: &Report) -> Result<(), OutputError> {
     for line in report.lines.iter().filter(|line| line.found > 0) {
-        println!("\n{} on {}:", line.check, line.shard);
+        output::line(format_args!("\n{} on {}:", line.check, line.shard))?;
         for fault in line.faults.iter().take(SHOWN) {
             let mended = if fault.mended { " (mended)" } else { "" };
-            println!("  {} {}{mended}", fault.id, fault.what);
+            output::line(format_args!("  {} {}{mended}", fault.id, fault.what))?;
         }
         let more = line.found.saturating_sub(SHOWN as u64);
         if more > 0 {
-            println!("  and {more} more");
+            output::line(format_args!("  and {more} more"))?;
         }
     }
     let sum = |of: fn(&Line) -> u64| report.lines.iter().map(of).sum::<u64>();
-    println!(
+    output::line(format_args!(
         "\n{} rows, {} faults, {} mended",
         sum(|line| line.looked),
         sum(|line| line.found),
         sum(|line| line.mended)
-    );
+    ))
 }

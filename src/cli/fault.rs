@@ -11,11 +11,13 @@ use super::Cli;
 /// Shows help where it was asked for, else one line on standard error. The code for the process to end with.
 pub(super) fn tell(error: &Error) -> ExitCode {
     match error.kind() {
-        // Nobody listens where these can't be printed.
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            error.print().ok();
-            ExitCode::SUCCESS
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => {
+                eprintln!("fowergram: the output can't be written: {fault}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.print().ok();
             ExitCode::from(2)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::scaffold;
+use super::{output, scaffold};
 use crate::config::ShardConfig;
 use crate::store::migrate::{self, LOCK_WAIT, Step};
 
@@ -56,7 +56,7 @@ impl MigrateArgs {
             Migrate::Status(shards) => (Step::Status, 0, shards),
             Migrate::New { name } => {
                 for file in scaffold::migration(&std::env::current_dir()?, &name)? {
-                    println!("{file}");
+                    output::line(file)?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
@@ -65,7 +65,7 @@ impl MigrateArgs {
         let mut code = ExitCode::SUCCESS;
         for report in migrate::run_telling(&shards, step, Duration::from_secs(wait), &tell).await {
             match report.result {
-                Ok(done) => println!("{}: {done}", report.shard),
+                Ok(done) => output::line(format_args!("{}: {done}", report.shard))?,
                 Err(error) => {
                     eprintln!("{}: {error:#}", report.shard);
                     code = ExitCode::FAILURE;

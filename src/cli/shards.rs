@@ -7,6 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tokio::sync::mpsc;
 
+use super::output;
 use crate::config::{LogConfig, ShardConfig};
 use crate::model::Clock;
 use crate::store::Store;
@@ -45,9 +46,9 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let store = Store::open(&args.shards, Clock::system(), committed).await?;
     let shards = overview::all(&store).await;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&shards)?);
+        output::line(serde_json::to_string_pretty(&shards)?)?;
     } else {
-        println!("{}", table(&shards));
+        output::line(table(&shards))?;
     }
     let all = shards.iter().all(|shard| shard.contents.is_some());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,7 +7,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue};
 
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, Origin};
 
 /// The origins that may call.
 pub struct Cors {
@@ -18,13 +18,13 @@ pub struct Cors {
 impl Cors {
     /// Without a list, development lets any origin in and production none.
     pub fn new(config: &HttpConfig, development: bool) -> Self {
-        let origins: Vec<String> = config
-            .cors_origins
-            .iter()
-            .map(|origin| origin.trim().trim_end_matches('/').to_owned())
-            .filter(|origin| !origin.is_empty())
-            .collect();
-        Self { any: development && origins.is_empty(), origins }
+        let origins = &config.cors_origins;
+        let any = (development && origins.is_empty()) || origins.contains(&Origin::Any);
+        let named = |origin: &Origin| match origin {
+            Origin::Named(origin) => Some(origin.clone()),
+            Origin::Any => None,
+        };
+        Self { any, origins: origins.iter().filter_map(named).collect() }
     }
 
     /// Whether the request comes from no page, or from one that may call.

@@ -6,6 +6,7 @@
 
 mod limits;
 mod link;
+mod prerequisites;
 
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ pub async fn run_telling(
 }
 
 async fn up(shards: &mut [Progress], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
+    join_all(shards.iter_mut().map(Progress::check)).await;
     for name in KNOWN.iter() {
         if shards.iter().any(Progress::has_failed) {
             break;
@@ -105,6 +107,12 @@ impl Progress {
 
     fn has_failed(&self) -> bool {
         self.failure.is_some()
+    }
+
+    /// Looks whether the database can hold a shard.
+    async fn check(&mut self) {
+        let Some(link) = &self.link else { return };
+        self.failure = prerequisites::check(&link.work).await.err();
     }
 
     /// Applies this migration, unless somebody has.

@@ -292,3 +292,21 @@ fn backoff(delivered: i64) -> Duration {
 fn count(effect: &Effect, outcome: &'static str) {
     metrics::counter!("fowergram_effects_total", "effect" => effect.name, "outcome" => outcome).increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waited(deliveries: i64) -> Duration {
+        (1..deliveries).map(backoff).sum()
+    }
+
+    /// docs/OPERATIONS.md and docs/ARCHITECTURE.md say so.
+    #[test]
+    fn effects_are_tried_for_as_long_as_the_docs_say() {
+        let passing = waited(MAX_DELIVERIES);
+        assert!((Duration::from_secs(100)..Duration::from_secs(140)).contains(&passing), "{passing:?}");
+        let outage = waited(MAX_OUTAGE_DELIVERIES);
+        assert!((Duration::from_hours(8)..Duration::from_hours(9)).contains(&outage), "{outage:?}");
+    }
+}

@@ -48,6 +48,23 @@ pub async fn run_in(folder: &Path, arguments: &[String], environment: &[(&str, &
     end_of(PATIENCE, folder, arguments, environment).await
 }
 
+/// The same with its output led elsewhere.
+pub async fn run_into(output: Stdio, arguments: &[String]) -> Ended {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = command(arguments, folder.path());
+    let child = command.stdout(output).stderr(Stdio::piped()).spawn().expect("it starts");
+    // The command keeps an end of what its output is led to.
+    drop(command);
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends");
+    let ended = ended.expect("it runs");
+    let told = String::from_utf8(ended.stderr).expect("UTF-8");
+    Ended {
+        code: ended.status.code(),
+        output: String::new(),
+        told: told.lines().map(str::to_owned).collect(),
+    }
+}
+
 async fn end_of(
     patience: Duration,
     folder: &Path,

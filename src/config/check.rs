@@ -1,0 +1,104 @@
+//! What a value can't say of itself: bounds, and what one setting says about another.
+
+use std::ops::RangeInclusive;
+
+use url::Url;
+
+use super::{Config, Origin};
+
+const DAY_MS: u64 = 86_400_000;
+/// Of what is counted in memory: no machine has more, and a mistyped number must not exhaust this one.
+const MANY: u64 = 10_000_000;
+
+impl Config {
+    /// One line, naming the setting.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.check_shards()?;
+        self.check_addresses()?;
+        self.check_numbers()?;
+        let origins = &self.http.cors_origins;
+        anyhow::ensure!(
+            origins.len() < 2 || !origins.contains(&Origin::Any),
+            "CORS_ORIGINS: * stands for all origins; leave the others out"
+        );
+        Ok(())
+    }
+
+    fn check_shards(&self) -> anyhow::Result<()> {
+        let names: Vec<&str> = self.shards.shards.iter().map(|endpoint| endpoint.shard.as_str()).collect();
+        for (index, name) in names.iter().enumerate() {
+            anyhow::ensure!(!names[..index].contains(name), "SHARDS: the shard {name} is named twice");
+        }
+        for (setting, endpoints) in
+            [("SHARD_REPLICAS", &self.shards.shard_replicas), ("SHARD_DIRECT", &self.shards.shard_direct)]
+        {
+            for endpoint in endpoints {
+                anyhow::ensure!(
+                    names.contains(&endpoint.shard.as_str()),
+                    "{setting}: there is no shard {} in SHARDS",
+                    endpoint.shard
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_addresses(&self) -> anyhow::Result<()> {
+        let services = &self.services;
+        let addresses: [(&str, Option<&Url>, &[&str]); 5] = [
+            ("REDIS_URL", Some(&services.redis_url), &["redis", "rediss"]),
+            ("NATS_URL", Some(&services.nats_url), &["nats", "tls"]),
+            ("S3_ENDPOINT", Some(&services.s3_endpoint), &["http", "https"]),
+            ("S3_PUBLIC_ENDPOINT", services.s3_public_endpoint.as_ref(), &["http", "https"]),
+            ("CDN_URL", services.cdn_url.as_ref(), &["http", "https"]),
+        ];
+        for (setting, url, schemes) in addresses {
+            let Some(url) = url else { continue };
+            anyhow::ensure!(
+                schemes.contains(&url.scheme()) && url.has_host(),
+                "{setting}: not a {}:// URL",
+                schemes.join(":// or ")
+            );
+            if schemes.contains(&"http") {
+                anyhow::ensure!(
+                    url.username().is_empty() && url.password().is_none(),
+                    "{setting}: has a user or a password, which is not sent"
+                );
+                anyhow::ensure!(
+                    url.query().is_none() && url.fragment().is_none(),
+                    "{setting}: has a part behind ? or #"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> anyhow::Result<()> {
+        let (http, shards) = (&self.http, &self.shards);
+        let bounds: [(&str, u64, RangeInclusive<u64>); 17] = [
+            ("MAX_BODY_BYTES", http.max_body_bytes as u64, 1024..=1 << 30),
+            ("REQUEST_TIMEOUT_MS", http.request_timeout_ms, 1..=DAY_MS),
+            ("MAX_CONCURRENT_REQUESTS", http.max_concurrent_requests as u64, 1..=MANY),
+            ("MAX_SOCKETS", http.max_sockets as u64, 1..=MANY),
+            ("MAX_SOCKETS_PER_USER", http.max_sockets_per_user as u64, 1..=MANY),
+            ("SOCKET_WRITE_TIMEOUT_MS", http.socket_write_timeout_ms, 1..=DAY_MS),
+            ("SHUTDOWN_GRACE_MS", http.shutdown_grace_ms, 0..=DAY_MS),
+            ("SHARD_REPLICA_MAX_LAG_MS", shards.shard_replica_max_lag_ms, 0..=DAY_MS),
+            ("SHARD_POOL_SIZE", u64::from(shards.shard_pool_size), 1..=10_000),
+            ("SHARD_CONNECT_TIMEOUT_MS", shards.shard_connect_timeout_ms, 1..=DAY_MS),
+            ("SHARD_STATEMENT_TIMEOUT_MS", shards.shard_statement_timeout_ms, 1..=DAY_MS),
+            ("ACCESS_TOKEN_SECONDS", u64::from(self.accounts.access_token_seconds), 1..=DAY_MS / 1000),
+            ("SESSION_DAYS", u64::from(self.accounts.session_days), 1..=36_500),
+            ("PASSWORD_HASHERS", self.accounts.password_hashers as u64, 1..=1024),
+            ("MAX_IMAGE_BYTES", self.media.max_image_bytes, 1..=1 << 40),
+            ("MAX_IMAGE_PIXELS", self.media.max_image_pixels, 1..=1 << 40),
+            ("IMAGE_WORKERS", self.media.image_workers as u64, 1..=1024),
+        ];
+        for (setting, value, bounds) in bounds {
+            let (least, most) = (bounds.start(), bounds.end());
+            anyhow::ensure!(value >= *least, "{setting}: must be at least {least}");
+            anyhow::ensure!(value <= *most, "{setting}: must be at most {most}");
+        }
+        Ok(())
+    }
+}
