@@ -20,7 +20,6 @@ mod deep;
 mod exif;
 mod jpeg;
 
-
 /// The longest side of an image, in pixels.
 const MAX_SIDE: u32 = 20_000;
 /// How much longer one side may be than the other; WebP can say 16,383 pixels a side.
@@ -107,16 +106,12 @@ struct Decoded {
 /// and no colour profile.
 ///
 /// At its peak it takes 4 to 6 bytes a pixel of the original for most photos, 9 for a progressive JPEG,
-/// and 12 for a progressive CMYK JPEG or a very tall image with transparency, beside the file itself;
+/// and 12 for a progressive CMYK JPEG or a very tall image with transparency, beside the file and a copy;
 /// nothing is allocated for pixels before the header's width and height have been found good.
 ///
 /// `widths_of` names the widths for an image of a width, from narrow to wide: at least one, and none that
 /// is wider than the image.
-pub fn process(
-    bytes: &[u8],
-    limits: &Limits,
-    widths_of: impl FnOnce(u32) -> Vec<u32>,
-) -> Result<Processed> {
+pub fn process(bytes: &[u8], limits: &Limits, widths_of: impl FnOnce(u32) -> Vec<u32>) -> Result<Processed> {
     if bytes.len() as u64 > limits.bytes {
         return Err(rejected("it has too many bytes"));
     }
@@ -124,31 +119,28 @@ pub fn process(
         Some(Format::Jpeg) => jpeg::decode(bytes, limits)?,
         Some(Format::Png) => {
             let file = container::without_ancillary(bytes);
-            let decoder =
+            let mut decoder =
                 PngDecoder::with_limits(Cursor::new(&*file), decoder_limits(limits)).map_err(broken)?;
             if decoder.is_apng().map_err(broken)? {
                 return Err(rejected("animations are not taken"));
             }
-            let chunk = |name: &[u8; 4]| container::png_chunk(bytes, *name);
-            let coded = chunk(b"cICP").and_then(colour::coded);
-            let stated = |model| {
-                let is_srgb = chunk(b"sRGB").is_some();
-                chunk(b"gAMA").filter(|_| !is_srgb).and_then(|it| colour::stated(it, chunk(b"cHRM"), model))
-            };
-            let block = chunk(b"eXIf").map(<[u8]>::to_vec);
-            decode(decoder, coded, stated, block, limits)?
+            let embedded = decoder.icc_profile().unwrap_or_default();
+            let profile = |model| png_profile(bytes, embedded.as_deref(), model);
+            decode(decoder, profile, container::png_chunk(bytes, *b"eXIf"), limits)?
         }
         Some(Format::Webp) => {
             if !container::is_whole_webp(bytes) {
                 return Err(rejected("it is not a whole WebP"));
             }
-            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+            let file = container::webp_without_metadata(bytes);
+            let decoder = WebPDecoder::new(Cursor::new(&*file)).map_err(broken)?;
             if decoder.has_animation() {
                 return Err(rejected("animations are not taken"));
             }
-            // A photo with an unreadable EXIF block is still a photo.
-            let block = decoder.exif_metadata().unwrap_or_default();
-            decode(decoder, None, |_| None, block, limits)?
+            let profile = |model| {
+                container::webp_chunk(bytes, *b"ICCP").and_then(|profile| colour::read(profile, model))
+            };
+            decode(decoder, profile, container::webp_chunk(bytes, *b"EXIF"), limits)?
         }
         None => return Err(rejected("it is neither JPEG nor PNG nor WebP")),
     };
@@ -177,12 +169,21 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-/// A profile by code points goes before the one in the file, and what is stated without any comes last.
+/// A PNG's colours: by code points, or else by a profile, or else by stated numbers.
+fn png_profile(bytes: &[u8], embedded: Option<&[u8]>, model: Model) -> Option<ColorProfile> {
+    let chunk = |name: &[u8; 4]| container::png_chunk(bytes, *name);
+    let coded = chunk(b"cICP").and_then(colour::coded);
+    coded.or_else(|| match embedded {
+        Some(profile) => colour::read(profile, model),
+        None if chunk(b"sRGB").is_some() => None,
+        None => colour::stated(chunk(b"gAMA")?, chunk(b"cHRM"), model),
+    })
+}
+
 fn decode(
     mut decoder: impl ImageDecoder,
-    coded: Option<ColorProfile>,
-    stated: impl FnOnce(Model) -> Option<ColorProfile>,
-    exif_block: Option<Vec<u8>>,
+    profile: impl FnOnce(Model) -> Option<ColorProfile>,
+    exif_block: Option<&[u8]>,
     limits: &Limits,
 ) -> Result<Decoded> {
     let (width, height) = decoder.dimensions();
@@ -190,10 +191,7 @@ fn decode(
     decoder.set_limits(decoder_limits(limits)).map_err(broken)?;
     let color = decoder.color_type();
     let model = if color.has_color() { Model::Rgb } else { Model::Grey };
-    let profile = coded.or_else(|| match decoder.icc_profile().unwrap_or_default() {
-        Some(profile) => colour::read(&profile, model),
-        None => stated(model),
-    });
+    let profile = profile(model);
     let mut conversion = Conversion::of(model, profile.as_ref(), color.has_alpha());
     let total = usize::try_from(decoder.total_bytes()).map_err(|_| rejected("it has too many pixels"))?;
     let mut raw = vec![0; total];
@@ -218,7 +216,7 @@ fn decode(
         _ => return Err(rejected("its colours are of a kind that is not taken")),
     };
     let pixels = pixels.ok_or_else(|| rejected("it is damaged"))?;
-    let orientation = exif_block.as_deref().and_then(exif::orientation).unwrap_or(Orientation::NoTransforms);
+    let orientation = exif_block.and_then(exif::orientation).unwrap_or(Orientation::NoTransforms);
     Ok(Decoded { pixels, conversion, orientation })
 }
 

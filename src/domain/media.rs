@@ -33,7 +33,9 @@ impl DeclaredType {
         let text = mime.trim();
         let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let image = match &*essence {
-            "image/jpeg" | "image/jpg" | "image/pjpeg" | "image/jfif" | "image/x-jpeg" => Some(ImageType::Jpeg),
+            "image/jpeg" | "image/jpg" | "image/pjpeg" | "image/jfif" | "image/x-jpeg" => {
+                Some(ImageType::Jpeg)
+            }
             "image/png" | "image/x-png" | "image/vnd.mozilla.apng" => Some(ImageType::Png),
             "image/webp" | "image/x-webp" => Some(ImageType::Webp),
             "" | UNKNOWN | "binary/octet-stream" | "image/*" | "*/*" => None,
@@ -152,7 +154,9 @@ mod tests {
         }
         let nothing = DeclaredType::parse(" ").expect("taken");
         assert_eq!((&*nothing.text, nothing.as_mime(), nothing.image), (UNKNOWN, UNKNOWN, None));
-        for other in ["image/gif", "image/svg+xml", "image/heic", "text/html", "jpeg", "image/", "image/jpeg2"] {
+        for other in
+            ["image/gif", "image/svg+xml", "image/heic", "text/html", "jpeg", "image/", "image/jpeg2"]
+        {
             assert!(matches!(DeclaredType::parse(other), Err(Error::MediaRejected(_))), "{other}");
         }
     }

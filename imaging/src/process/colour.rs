@@ -40,13 +40,15 @@ pub(super) enum Conversion {
     None,
     Rgb(Arc<Transform8BitExecutor>),
     Grey(Box<[u8; 256]>),
-    Inks { by_profile: Option<Arc<Transform8BitExecutor>>, luminance: bool },
+    Inks {
+        by_profile: Option<Arc<Transform8BitExecutor>>,
+        luminance: bool,
+    },
 }
 
 /// Reads a profile that fits the pixels.
 pub(super) fn read(profile: &[u8], model: Model) -> Option<ColorProfile> {
-    let options =
-        ParsingOptions { max_profile_size: MAX_PROFILE, ..ParsingOptions::default() };
+    let options = ParsingOptions { max_profile_size: MAX_PROFILE, ..ParsingOptions::default() };
     let profile = ColorProfile::new_from_slice_with_options(profile, options).ok()?;
     let expected = match model {
         Model::Rgb => DataColorSpace::Rgb,
@@ -95,6 +97,11 @@ pub(super) fn stated(gamma: &[u8], primaries: Option<&[u8]>, model: Model) -> Op
         let mut at = primaries.as_chunks::<4>().0.iter().map(number);
         let mut point = || Some(Chromaticity::new(at.next()?? / 10_000.0, at.next()?? / 10_000.0));
         let (white, red, green, blue) = (point()?, point()?, point()?, point()?);
+        // Twice the area between them; that of sRGB is 0.22.
+        let area = (green.x - red.x) * (blue.y - red.y) - (blue.x - red.x) * (green.y - red.y);
+        if area.abs() < 0.02 {
+            return None;
+        }
         profile.update_rgb_colorimetry(white.to_xyyb(), ColorPrimaries { red, green, blue });
     }
     Some(profile)
@@ -117,10 +124,9 @@ impl Conversion {
             Model::Grey => to_srgb(Layout::Gray, Layout::Rgb)
                 .and_then(|it| grey_levels(&*it))
                 .map_or(Self::None, Self::Grey),
-            Model::Cmyk | Model::Ycck => Self::Inks {
-                by_profile: to_srgb(Layout::Rgba, Layout::Rgb),
-                luminance: model == Model::Ycck,
-            },
+            Model::Cmyk | Model::Ycck => {
+                Self::Inks { by_profile: to_srgb(Layout::Rgba, Layout::Rgb), luminance: model == Model::Ycck }
+            }
         }
     }
 

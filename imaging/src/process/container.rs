@@ -12,6 +12,50 @@ pub(super) fn is_whole_webp(bytes: &[u8]) -> bool {
     }
 }
 
+/// The chunks of a WebP with their names, as far as they are whole.
+fn webp_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (name, behind) = rest.split_first_chunk()?;
+        let (length, behind) = behind.split_first_chunk()?;
+        let (data, behind) = behind.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        // What is odd is filled up.
+        rest = behind.get(data.len() % 2..).unwrap_or_default();
+        Some((*name, data))
+    })
+}
+
+/// A WebP's first chunk of this name.
+pub(super) fn webp_chunk(bytes: &[u8], wanted: [u8; 4]) -> Option<&[u8]> {
+    webp_chunks(bytes).find(|(name, _)| *name == wanted).map(|(_, data)| data)
+}
+
+/// The same WebP without what only describes it, and without the promise of it, which not all keep.
+pub(super) fn webp_without_metadata(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const ALPHA_AND_ANIMATION: u8 = 0x12;
+    if bytes.get(12..16) != Some(b"VP8X") {
+        return Cow::Borrowed(bytes);
+    }
+    let mut kept = Vec::with_capacity(bytes.len());
+    kept.extend_from_slice(b"RIFF\0\0\0\0WEBP");
+    for (name, data) in webp_chunks(bytes) {
+        if !matches!(&name, b"VP8X" | b"ALPH" | b"VP8 " | b"VP8L" | b"ANIM" | b"ANMF") {
+            continue;
+        }
+        kept.extend_from_slice(&name);
+        kept.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let start = kept.len();
+        kept.extend_from_slice(data);
+        if let (b"VP8X", Some(flags)) = (&name, kept.get_mut(start)) {
+            *flags &= ALPHA_AND_ANIMATION;
+        }
+        kept.resize(kept.len().next_multiple_of(2), 0);
+    }
+    let length = u32::try_from(kept.len() - 8).unwrap_or(u32::MAX).to_le_bytes();
+    kept[4..8].copy_from_slice(&length);
+    Cow::Owned(kept)
+}
+
 /// A chunk of a PNG: its name, its data, and all of it with its length and checksum.
 struct Chunk<'a> {
     name: [u8; 4],

@@ -11,8 +11,7 @@ const HEADER_WITHIN: usize = 32;
 /// The orientation of the main image; `None` where there is none that means anything. Nothing else in the
 /// block is read, so nothing else in it can be in the way.
 pub(super) fn orientation(block: &[u8]) -> Option<Orientation> {
-    let start =
-        block.windows(4).take(HEADER_WITHIN).position(|head| matches!(head, b"II*\0" | b"MM\0*"))?;
+    let start = block.windows(4).take(HEADER_WITHIN).position(|head| matches!(head, b"II*\0" | b"MM\0*"))?;
     let tiff = Tiff { big_endian: block[start] == b'M', bytes: &block[start..] };
     let directory = usize::try_from(tiff.u32(4)?).ok()?;
     let entries = usize::from(tiff.u16(directory)?);

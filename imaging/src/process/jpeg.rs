@@ -100,8 +100,7 @@ impl Parts {
             }
             let length = rest.first_chunk().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
             // The length counts its own two bytes.
-            let segment =
-                rest.get(..length).filter(|it| it.len() >= 2).ok_or_else(|| rejected(NOT_WHOLE))?;
+            let segment = rest.get(..length).filter(|it| it.len() >= 2).ok_or_else(|| rejected(NOT_WHOLE))?;
             rest = &rest[length..];
             parts.take(marker, segment)?;
             if marker == SCAN {

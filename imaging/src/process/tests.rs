@@ -9,6 +9,7 @@ mod fixtures;
 mod jpeg;
 mod png;
 mod upright;
+mod webp;
 
 use fixtures::{black_png, chunks, png_chunk, png_head, with_exif};
 
@@ -179,7 +180,7 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
         why(&png[..end]);
     }
     let lossless = file(&photo(120, 90), ImageFormat::WebP);
-    let lossy = webp::Encoder::from_rgb(photo(120, 90).as_bytes(), 120, 90).encode(80.0).to_vec();
+    let lossy = ::webp::Encoder::from_rgb(photo(120, 90).as_bytes(), 120, 90).encode(80.0).to_vec();
     for webp in [lossless, lossy] {
         assert!(show(&webp).is_ok());
         for end in (0..webp.len()).step_by(97).chain([webp.len() - 2]) {
@@ -233,7 +234,7 @@ fn animations_are_refused() {
     apng.extend(&png[33..]);
     assert_eq!(why(&apng), "animations are not taken");
 
-    let frame = webp::Encoder::from_rgb(photo(16, 16).as_bytes(), 16, 16).encode(80.0).to_vec();
+    let frame = ::webp::Encoder::from_rgb(photo(16, 16).as_bytes(), 16, 16).encode(80.0).to_vec();
     let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0\x0f\0\0\x0f\0\0ANIM\x06\0\0\0\0\0\0\0\0\0".to_vec();
     for _ in 0..3 {
         body.extend(b"ANMF");

@@ -3,7 +3,8 @@
 use moxcms::{ColorProfile, curve_from_gamma};
 
 use super::fixtures::{
-    adobe, file_with, flat_jpeg, icc, png, png_chunk, press, profile_segments, stored, with_segments,
+    adobe, file_with, flat_jpeg, icc, png, png_chunk, press, profile_segments, sampled_jpeg, stored,
+    with_segments,
 };
 use super::*;
 
@@ -51,8 +52,7 @@ fn wide_colours_become_srgb() {
 fn transparency_is_no_colour() {
     let image: DynamicImage = RgbaImage::from_pixel(400, 40, Rgba([200, 100, 50, 120])).into();
     for format in [ImageFormat::Png, ImageFormat::WebP] {
-        let processed =
-            show(&file_with(&image, format, &icc(ColorProfile::new_display_p3()), &[])).unwrap();
+        let processed = show(&file_with(&image, format, &icc(ColorProfile::new_display_p3()), &[])).unwrap();
         for variant in processed.variants {
             let pixel = image::load_from_memory(&variant.bytes).unwrap().into_rgba8().get_pixel(9, 9).0;
             assert_eq!(pixel[3], 120);
@@ -132,10 +132,12 @@ fn a_broken_profile_is_ignored() {
         let file = file_with(&flat(color), ImageFormat::WebP, profile, &[]);
         // What is cut in its last words may still say what its colours are.
         let seen = shown(&file);
-        assert!(seen == shown(&file_with(&flat(color), ImageFormat::WebP, &whole, &[])) || {
-            assert_near(seen, color, &format!("a profile of {} bytes", profile.len()));
-            true
-        });
+        assert!(
+            seen == shown(&file_with(&flat(color), ImageFormat::WebP, &whole, &[])) || {
+                assert_near(seen, color, &format!("a profile of {} bytes", profile.len()));
+                true
+            }
+        );
     }
     // In a PNG it is compressed, so that the compression can be broken, too.
     let row = [&[0][..], &[120, 160, 90].repeat(8)].concat().repeat(8);
@@ -240,6 +242,8 @@ fn inks_become_colours() {
             let plain = flat_jpeg(frame, &stored);
             assert_near(corner(&plain), expected, "CMYK");
             assert_near(corner(&with_segments(&plain, &[adobe(0)])), expected, "Adobe's CMYK");
+            let sampled = sampled_jpeg(frame, &stored, &[0x22, 0x11, 0x11, 0x22]);
+            assert_near(corner(&sampled), expected, "subsampled CMYK");
         }
     }
 }
@@ -264,6 +268,10 @@ fn inks_as_luminance_and_chrominance_become_colours() {
         for frame in [0xc0, 0xc2] {
             let file = with_segments(&flat_jpeg(frame, &stored), &[adobe(2)]);
             assert_near(corner(&file), expected, &format!("{stored:?}"));
+            for sampling in [[0x22, 0x11, 0x11, 0x22], [0x21, 0x11, 0x11, 0x21]] {
+                let file = with_segments(&sampled_jpeg(frame, &stored, &sampling), &[adobe(2)]);
+                assert_near(corner(&file), expected, &format!("{stored:?} in {sampling:x?}"));
+            }
         }
     }
 }

@@ -105,7 +105,6 @@ pub fn png_head(width: u32, height: u32) -> Vec<u8> {
     out
 }
 
-
 /// A file with a colour profile and an EXIF block.
 pub fn file_with(image: &DynamicImage, format: ImageFormat, profile: &[u8], exif: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -180,12 +179,17 @@ pub fn with_stray(jpeg: &[u8], stray: &[u8]) -> Vec<u8> {
 /// A JPEG of 16 × 16 pixels of one colour, of any number of components, whose blocks are nothing but
 /// their mean value. `frame` is the marker of the frame: baseline or progressive.
 pub fn flat_jpeg(frame: u8, components: &[u8]) -> Vec<u8> {
+    sampled_jpeg(frame, components, &vec![0x11; components.len()])
+}
+
+/// The same, with the sampling factors of each component: across in the high half, down in the low one.
+pub fn sampled_jpeg(frame: u8, components: &[u8], sampling: &[u8]) -> Vec<u8> {
     let count = u8::try_from(components.len()).unwrap();
     let mut out = vec![0xff, 0xd8];
     // All divisors are 8, so that a coefficient of the mean is the value itself.
     out.extend(segment(0xdb, &[&[0][..], &[8; 64]].concat()));
     let mut header = vec![8, 0, 16, 0, 16, count];
-    header.extend((1..=count).flat_map(|id| [id, 0x11, 0]));
+    header.extend((1..=count).zip(sampling).flat_map(|(id, factors)| [id, *factors, 0]));
     out.extend(segment(frame, &header));
     // Twelve codes of four bits for the size of a mean's difference; and one bit for the end of a block.
     let mut means = vec![0x00, 0, 0, 0, 12];
@@ -216,15 +220,21 @@ pub fn flat_jpeg(frame: u8, components: &[u8]) -> Vec<u8> {
             }
         }
     };
-    for block in 0..4 {
-        for value in components {
-            let mean = if block == 0 { i32::from(*value) - 128 } else { 0 };
-            let size = 32 - mean.unsigned_abs().leading_zeros();
-            put(size, 4);
-            let code = if mean < 0 { mean - 1 + (1 << size) } else { mean };
-            put(u32::try_from(code).unwrap(), size);
-            if !is_progressive {
-                put(0, 1);
+    let across = sampling.iter().map(|factors| factors >> 4).max().unwrap();
+    let down = sampling.iter().map(|factors| factors & 0xf).max().unwrap();
+    for unit in 0..2_u8.div_ceil(across) * 2_u8.div_ceil(down) {
+        for (value, factors) in components.iter().zip(sampling) {
+            // A single component is not interleaved.
+            let blocks = if count == 1 { 1 } else { (factors >> 4) * (factors & 0xf) };
+            for block in 0..blocks {
+                let mean = if unit == 0 && block == 0 { i32::from(*value) - 128 } else { 0 };
+                let size = 32 - mean.unsigned_abs().leading_zeros();
+                put(size, 4);
+                let code = if mean < 0 { mean - 1 + (1 << size) } else { mean };
+                put(u32::try_from(code).unwrap(), size);
+                if !is_progressive {
+                    put(0, 1);
+                }
             }
         }
     }

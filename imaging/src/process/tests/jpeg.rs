@@ -1,6 +1,6 @@
 //! JPEGs as cameras, webcams and broken programs write them.
 
-use super::fixtures::{adobe, flat_jpeg, segment, with_segments, with_stray};
+use super::fixtures::{adobe, flat_jpeg, sampled_jpeg, segment, with_segments, with_stray};
 use super::*;
 
 fn pixels(bytes: &[u8]) -> Vec<u8> {
@@ -97,12 +97,47 @@ fn progressive_and_extended_images_are_taken() {
     }
 }
 
+/// Of each way in which cameras leave out colours; zune-image 273.
+#[test]
+fn every_subsampling_is_taken() {
+    for factors in [0x11, 0x21, 0x12, 0x22, 0x41, 0x14, 0x42, 0x24, 0x44] {
+        for frame in [0xc0, 0xc2] {
+            let jpeg = sampled_jpeg(frame, &[120, 128, 128], &[factors, 0x11, 0x11]);
+            let shown = image::load_from_memory(&pixels(&jpeg)).unwrap().into_rgb8();
+            assert_eq!(shown.dimensions(), (16, 16));
+            for (x, y) in [(0, 0), (15, 0), (0, 15), (15, 15)] {
+                let pixel = shown.get_pixel(x, y);
+                assert!(pixel.0.iter().all(|value| value.abs_diff(120) < 4), "{factors:x}: {pixel:?}");
+            }
+        }
+    }
+    // A single component's factors mean nothing.
+    for factors in [0x22, 0x21, 0x41] {
+        let jpeg = sampled_jpeg(0xc0, &[90], &[factors]);
+        let shown = image::load_from_memory(&pixels(&jpeg)).unwrap().into_rgb8();
+        assert!(shown.get_pixel(3, 3)[0].abs_diff(90) < 4, "{factors:x}");
+    }
+}
+
+/// Phones of Samsung state what only progressive scans have; jpeg-decoder 96.
+#[test]
+fn what_a_baseline_scan_states_of_its_spectrum_is_no_matter() {
+    let jpeg = file(&photo(120, 90), ImageFormat::Jpeg);
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let states = scan + 2 + usize::from(jpeg[scan + 3]) - 3;
+    assert_eq!(jpeg[states..states + 3], [0, 63, 0]);
+    for states_instead in [[0, 0, 0], [63, 0, 0], [1, 5, 0], [0, 63, 0x10]] {
+        let mut odd = jpeg.clone();
+        odd[states..states + 3].copy_from_slice(&states_instead);
+        assert_eq!(pixels(&odd), pixels(&jpeg), "{states_instead:?}");
+    }
+}
+
 /// RGB is what Adobe's marker says it is, and not where JFIF says otherwise.
 #[test]
 fn colours_that_are_not_luminance_are_known_by_adobes_marker() {
-    let corner = |bytes: &[u8]| {
-        image::load_from_memory(&pixels(bytes)).unwrap().into_rgb8().get_pixel(3, 3).0
-    };
+    let corner =
+        |bytes: &[u8]| image::load_from_memory(&pixels(bytes)).unwrap().into_rgb8().get_pixel(3, 3).0;
     let jpeg = flat_jpeg(0xc0, &[200, 128, 128]);
     let rgb = corner(&with_segments(&jpeg, &[adobe(0)]));
     assert!(rgb[0].abs_diff(200) < 8 && rgb[1].abs_diff(128) < 8, "{rgb:?}");

@@ -10,7 +10,10 @@ fn corner(bytes: &[u8]) -> [u8; 4] {
 }
 
 fn assert_near(seen: [u8; 4], expected: [u8; 4], what: &str) {
-    assert!(seen.iter().zip(expected).all(|(seen, expected)| seen.abs_diff(expected) < 5), "{what}: {seen:?}");
+    assert!(
+        seen.iter().zip(expected).all(|(seen, expected)| seen.abs_diff(expected) < 5),
+        "{what}: {seen:?}"
+    );
 }
 
 /// Rows of eight pixels that are all the same.

@@ -116,9 +116,7 @@ fn what_means_nothing_turns_nothing() {
 #[test]
 fn the_first_block_that_says_something_counts() {
     let jpeg = file(&photo(60, 20), ImageFormat::Jpeg);
-    let app1 = |value| {
-        segment(0xe1, &[b"Exif\0\0".as_slice(), &Block { value, ..USUAL }.bytes()].concat())
-    };
+    let app1 = |value| segment(0xe1, &[b"Exif\0\0".as_slice(), &Block { value, ..USUAL }.bytes()].concat());
     let xmp = segment(0xe1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta tiff:Orientation=\"3\"/>");
     assert!(is_turned(&with_segments(&jpeg, &[xmp.clone(), app1(6), app1(1)])));
     assert!(is_turned(&with_segments(&jpeg, &[app1(0), xmp, app1(8)])));
