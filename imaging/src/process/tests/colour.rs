@@ -33,7 +33,7 @@ const FORMATS: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFor
 /// The expected numbers are those of the colour spaces' definitions.
 #[test]
 fn wide_colours_become_srgb() {
-    let (p3, adobe_rgb) = (icc(ColorProfile::new_display_p3()), icc(ColorProfile::new_adobe_rgb()));
+    let (p3, adobe_rgb) = (icc(&ColorProfile::new_display_p3()), icc(&ColorProfile::new_adobe_rgb()));
     for format in FORMATS {
         for (profile, color, expected) in [
             (&p3, [200, 100, 50], [215, 93, 31]),
@@ -52,7 +52,7 @@ fn wide_colours_become_srgb() {
 fn transparency_is_no_colour() {
     let image: DynamicImage = RgbaImage::from_pixel(400, 40, Rgba([200, 100, 50, 120])).into();
     for format in [ImageFormat::Png, ImageFormat::WebP] {
-        let processed = show(&file_with(&image, format, &icc(ColorProfile::new_display_p3()), &[])).unwrap();
+        let processed = show(&file_with(&image, format, &icc(&ColorProfile::new_display_p3()), &[])).unwrap();
         for variant in processed.variants {
             let pixel = image::load_from_memory(&variant.bytes).unwrap().into_rgba8().get_pixel(9, 9).0;
             assert_eq!(pixel[3], 120);
@@ -63,7 +63,7 @@ fn transparency_is_no_colour() {
 
 #[test]
 fn colours_that_are_srgb_are_left_alone() {
-    let srgb = icc(ColorProfile::new_srgb());
+    let srgb = icc(&ColorProfile::new_srgb());
     let plain = show(&file(&photo(700, 500), ImageFormat::Png)).unwrap();
     let tagged = show(&file_with(&photo(700, 500), ImageFormat::Png, &srgb, &[])).unwrap();
     assert_eq!(plain.variants[0].bytes, tagged.variants[0].bytes);
@@ -77,7 +77,7 @@ fn deep_colours_are_converted_while_they_are_exact() {
     (linear.red_trc, linear.green_trc) = (Some(curve.clone()), Some(curve.clone()));
     linear.blue_trc = Some(curve);
     linear.cicp = None;
-    let linear = icc(linear);
+    let linear = icc(&linear);
     let rgb = DynamicImage::from(ImageBuffer::from_pixel(400, 40, Rgb([164_u16, 14_000, 65_535])));
     assert_near(shown(&file_with(&rgb, ImageFormat::Png, &linear, &[])), [8, 127, 255], "RGB");
     let rgba = DynamicImage::from(ImageBuffer::from_pixel(400, 40, Rgba([164_u16, 14_000, 65_535, 65_535])));
@@ -86,7 +86,7 @@ fn deep_colours_are_converted_while_they_are_exact() {
 
 #[test]
 fn grey_is_converted_by_its_own_profile() {
-    let gamma = icc(ColorProfile::new_gray_with_gamma(1.0));
+    let gamma = icc(&ColorProfile::new_gray_with_gamma(1.0));
     // A quarter of the light.
     let (shallow, deep) = (64_u8, 16_448_u16);
     let expected = [137; 3];
@@ -106,7 +106,7 @@ fn grey_is_converted_by_its_own_profile() {
 /// A profile of another kind than the pixels; sharp 237, libvips 831 and 1843.
 #[test]
 fn a_profile_that_does_not_fit_is_ignored() {
-    let (rgb, grey) = (icc(ColorProfile::new_adobe_rgb()), icc(ColorProfile::new_gray_with_gamma(1.0)));
+    let (rgb, grey) = (icc(&ColorProfile::new_adobe_rgb()), icc(&ColorProfile::new_gray_with_gamma(1.0)));
     let color = [120, 160, 90];
     for profile in [&grey, &press([100, 60, 160])] {
         for format in FORMATS {
@@ -123,7 +123,7 @@ fn a_profile_that_does_not_fit_is_ignored() {
 #[test]
 fn a_broken_profile_is_ignored() {
     let color = [120, 160, 90];
-    let whole = icc(ColorProfile::new_display_p3());
+    let whole = icc(&ColorProfile::new_display_p3());
     let mut broken: Vec<Vec<u8>> = (1..whole.len()).step_by(7).map(|end| whole[..end].to_vec()).collect();
     broken.push(b"no profile".to_vec());
     broken.push(vec![0xff; 5_000]);
@@ -151,8 +151,8 @@ fn a_broken_profile_is_ignored() {
 #[test]
 fn a_forged_profile_does_no_harm() {
     let profiles = [
-        icc(ColorProfile::new_display_p3()),
-        icc(ColorProfile::new_gray_with_gamma(2.0)),
+        icc(&ColorProfile::new_display_p3()),
+        icc(&ColorProfile::new_gray_with_gamma(2.0)),
         press([100, 60, 160]),
     ];
     let models = [colour::Model::Rgb, colour::Model::Grey, colour::Model::Cmyk];
@@ -295,7 +295,7 @@ fn inks_are_mixed_by_their_profile() {
 fn a_profile_in_pieces_is_put_together() {
     let color = [120, 160, 90];
     let jpeg = file(&flat(color), ImageFormat::Jpeg);
-    let mut pieces = profile_segments(&icc(ColorProfile::new_adobe_rgb()), 50);
+    let mut pieces = profile_segments(&icc(&ColorProfile::new_adobe_rgb()), 50);
     assert!(pieces.len() > 3);
     assert_near(shown(&with_segments(&jpeg, &pieces)), [99, 161, 85], "in order");
     pieces.reverse();

@@ -140,7 +140,7 @@ fn set(encoder: &mut impl ImageEncoder, profile: &[u8], exif: &[u8]) {
 }
 
 /// As a file holds it.
-pub fn icc(profile: ColorProfile) -> Vec<u8> {
+pub fn icc(profile: &ColorProfile) -> Vec<u8> {
     profile.encode().unwrap()
 }
 

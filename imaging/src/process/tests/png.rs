@@ -54,7 +54,7 @@ fn every_kind_of_pixel_is_taken() {
 fn broken_descriptions_are_no_fault_of_the_image() {
     let mut wrong_sum = png_chunk(*b"tEXt", b"a\0b");
     *wrong_sum.last_mut().unwrap() ^= 1;
-    let text = [b"Raw profile type exif\0\0".as_slice(), &stored(&[b'0'; 60_000])].concat();
+    let text = [b"Raw profile type exif\0\0".as_slice(), &stored(&vec![b'0'; 60_000])].concat();
     let many = png_chunk(*b"zTXt", &text).repeat(150);
     for chunk in [
         wrong_sum,

@@ -1,4 +1,4 @@
-//! WebPs as programs write them.
+//! `WebP` files as programs write them.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn webp(flags: u8, chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Promises that are not kept, chunks that nobody knows, and ones that are not whole; image-webp 73 and
-/// 143, ImageSharp 3010.
+/// 143, imagesharp 3010.
 #[test]
 fn broken_metadata_is_no_fault_of_the_image() {
     let plain = ::webp::Encoder::from_rgb(photo(64, 48).as_bytes(), 64, 48).encode(90.0).to_vec();
