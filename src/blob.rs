@@ -12,11 +12,12 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_smithy_http_client::tls;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use url::Url;
@@ -32,8 +33,8 @@ use sign::Signer;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The most keys in one `DeleteObjects`.
-const DELETE_BATCH: usize = 1_000;
+/// How many objects of one call are deleted at the same time.
+const DELETES_AT_ONCE: usize = 8;
 /// Addresses of images change this often and are good for twice as long, so that a browser finds an
 /// image it has seen in its cache, and no address it was given is good for less than an hour.
 const URL_PERIOD_SECONDS: i64 = 3_600;
@@ -212,31 +213,26 @@ impl Blob {
         Ok(Some(bytes.freeze()))
     }
 
-    /// Deletes what is there of these; what is not there is no fault.
+    /// Deletes what is there of these; what is not there is no fault. All are tried, also when one fails.
+    ///
+    /// One by one: a request that deletes many must carry a checksum, and servers don't agree on which.
     pub async fn delete(&self, keys: &[String]) -> Result<()> {
-        for batch in keys.chunks(DELETE_BATCH) {
-            let objects: Result<Vec<_>, _> =
-                batch.iter().map(|key| ObjectIdentifier::builder().key(key).build()).collect();
-            let delete = Delete::builder()
-                .set_objects(Some(objects.map_err(Error::internal)?))
-                .quiet(true)
-                .build()
-                .map_err(Error::internal)?;
-            let answer = self
-                .client
-                .delete_objects()
-                .bucket(&self.bucket)
-                .delete(delete)
-                .send()
-                .await
-                .map_err(unavailable("delete"))?;
-            if let Some(first) = answer.errors().first() {
-                let kept = answer.errors().len();
-                tracing::warn!(operation = "delete", kept, code = first.code(), "the storage keeps objects");
-                return Err(Error::StorageUnavailable);
-            }
+        let deletions =
+            futures_util::stream::iter(keys.to_vec()).map(|key| async move { self.delete_one(&key).await });
+        let mut done = deletions.buffer_unordered(DELETES_AT_ONCE);
+        let mut outcome = Ok(());
+        while let Some(result) = done.next().await {
+            outcome = outcome.and(result);
         }
-        Ok(())
+        outcome
+    }
+
+    async fn delete_one(&self, key: &str) -> Result<()> {
+        match self.client.delete_object().bucket(&self.bucket).key(key).send().await {
+            // Some servers say so of an object that isn't there. A bucket that isn't there is another matter.
+            Err(fault) if fault.code() == Some("NoSuchKey") => Ok(()),
+            answer => answer.map(|_| ()).map_err(unavailable("delete")),
+        }
     }
 
     /// Up to `limit` objects (at most 1000) whose keys start with `prefix` and come behind `after`, by key.

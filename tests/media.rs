@@ -10,6 +10,9 @@ use crate::harness::client::{Client, Person, code, picture, text};
 use crate::harness::files::{File, bad, gif};
 use crate::harness::{SHARDS, World, eventually};
 
+mod strict;
+mod types;
+
 const CREATE_UPLOAD: &str = "mutation ($input: UploadInput!) { createUpload(input: $input) {
     media { id state url } method url headers { name value } expiresAt } }";
 const FINISH_UPLOAD: &str = "mutation ($id: ID!) { finishUpload(mediaId: $id) { media { id state url } } }";

@@ -6,13 +6,19 @@ use std::borrow::Cow;
 use std::io::Cursor;
 
 use fast_image_resize::{FilterType, MulDiv, ResizeAlg, ResizeOptions, Resizer};
-use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageFormat};
+use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder};
+use moxcms::ColorProfile;
 
-mod whole;
+use colour::{Conversion, Model};
+
+mod colour;
+mod container;
+mod deep;
+mod exif;
+mod jpeg;
 
 /// The longest side of an image, in pixels.
 const MAX_SIDE: u32 = 20_000;
@@ -29,6 +35,18 @@ pub enum Format {
     Jpeg,
     Png,
     Webp,
+}
+
+impl Format {
+    /// By the file's first bytes, which alone decide: what phones and browsers say is often something else.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xff, 0xd8, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::Webp),
+            _ => None,
+        }
+    }
 }
 
 /// How large a file may be.
@@ -73,66 +91,60 @@ pub struct Variant {
     pub bytes: Vec<u8>,
 }
 
-/// Checks the file, decodes it, turns it upright and encodes it anew in each width. Only pixels get
-/// from the file into what comes out: no EXIF, no text, no second file behind the image. A colour
-/// profile is dropped as well and its numbers are read as sRGB, since nothing here can convert them.
+/// An image as it lies in the file.
+struct Decoded {
+    /// RGB or RGBA of 8 bits, or four inks in the place of RGBA.
+    pixels: DynamicImage,
+    /// How to make them sRGB.
+    conversion: Conversion,
+    /// How to turn them upright.
+    orientation: Orientation,
+}
+
+/// Checks the file, decodes it, turns it upright, converts it to sRGB and encodes it anew in each width.
+/// Only pixels get from the file into what comes out: no EXIF, no text, no second file behind the image,
+/// and no colour profile.
 ///
 /// At its peak it takes 4 to 6 bytes a pixel of the original for most photos, 9 for a progressive JPEG,
-/// and 12 for a progressive CMYK JPEG or a very tall image with transparency, beside the file itself;
+/// and 12 for a progressive CMYK JPEG or a very tall image with transparency, beside the file and a copy;
 /// nothing is allocated for pixels before the header's width and height have been found good.
 ///
 /// `widths_of` names the widths for an image of a width, from narrow to wide: at least one, and none that
 /// is wider than the image.
-pub fn process(
-    bytes: &[u8],
-    declared: Format,
-    limits: &Limits,
-    widths_of: impl FnOnce(u32) -> Vec<u32>,
-) -> Result<Processed> {
+pub fn process(bytes: &[u8], limits: &Limits, widths_of: impl FnOnce(u32) -> Vec<u32>) -> Result<Processed> {
     if bytes.len() as u64 > limits.bytes {
         return Err(rejected("it has too many bytes"));
     }
-    if image::guess_format(bytes).ok() != Some(format_of(declared)) {
-        return Err(rejected(format!(
-            "it is not the {} it is said to be",
-            format_of(declared).to_mime_type()
-        )));
-    }
-    let (pixels, orientation) = match declared {
-        Format::Jpeg => {
-            if !whole::jpeg(bytes) {
-                return Err(rejected("it is not a whole JPEG"));
-            }
-            decode(JpegDecoder::new(Cursor::new(bytes)).map_err(broken)?, limits)?
-        }
-        Format::Png => {
-            let decoder =
-                PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits)).map_err(broken)?;
+    let decoded = match Format::of(bytes) {
+        Some(Format::Jpeg) => jpeg::decode(bytes, limits)?,
+        Some(Format::Png) => {
+            let file = container::without_ancillary(bytes);
+            let mut decoder =
+                PngDecoder::with_limits(Cursor::new(&*file), decoder_limits(limits)).map_err(broken)?;
             if decoder.is_apng().map_err(broken)? {
                 return Err(rejected("animations are not taken"));
             }
-            decode(decoder, limits)?
+            let embedded = decoder.icc_profile().unwrap_or_default();
+            let profile = |model| png_profile(bytes, embedded.as_deref(), model);
+            decode(decoder, profile, container::png_chunk(bytes, *b"eXIf"), limits)?
         }
-        Format::Webp => {
-            if !whole::webp(bytes) {
+        Some(Format::Webp) => {
+            if !container::is_whole_webp(bytes) {
                 return Err(rejected("it is not a whole WebP"));
             }
-            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+            let file = container::webp_without_metadata(bytes);
+            let decoder = WebPDecoder::new(Cursor::new(&*file)).map_err(broken)?;
             if decoder.has_animation() {
                 return Err(rejected("animations are not taken"));
             }
-            decode(decoder, limits)?
+            let profile = |model| {
+                container::webp_chunk(bytes, *b"ICCP").and_then(|profile| colour::read(profile, model))
+            };
+            decode(decoder, profile, container::webp_chunk(bytes, *b"EXIF"), limits)?
         }
+        None => return Err(rejected("it is neither JPEG nor PNG nor WebP")),
     };
-    present(pixels, orientation, widths_of)
-}
-
-const fn format_of(declared: Format) -> ImageFormat {
-    match declared {
-        Format::Jpeg => ImageFormat::Jpeg,
-        Format::Png => ImageFormat::Png,
-        Format::Webp => ImageFormat::WebP,
-    }
+    present(decoded, widths_of)
 }
 
 fn decoder_limits(limits: &Limits) -> image::Limits {
@@ -157,19 +169,38 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-/// The pixels as RGB or RGBA of 8 bits, as they lie in the file, and how to turn them upright.
-fn decode(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
+/// A PNG's colours: by code points, or else by a profile, or else by stated numbers.
+fn png_profile(bytes: &[u8], embedded: Option<&[u8]>, model: Model) -> Option<ColorProfile> {
+    let chunk = |name: &[u8; 4]| container::png_chunk(bytes, *name);
+    let coded = chunk(b"cICP").and_then(colour::coded);
+    coded.or_else(|| match embedded {
+        Some(profile) => colour::read(profile, model),
+        None if chunk(b"sRGB").is_some() => None,
+        None => colour::stated(chunk(b"gAMA")?, chunk(b"cHRM"), model),
+    })
+}
+
+fn decode(
+    mut decoder: impl ImageDecoder,
+    profile: impl FnOnce(Model) -> Option<ColorProfile>,
+    exif_block: Option<&[u8]>,
+    limits: &Limits,
+) -> Result<Decoded> {
     let (width, height) = decoder.dimensions();
     check_size(width, height, limits)?;
     decoder.set_limits(decoder_limits(limits)).map_err(broken)?;
-    // A photo with an unreadable EXIF block is still a photo.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let color = decoder.color_type();
+    let model = if color.has_color() { Model::Rgb } else { Model::Grey };
+    let profile = profile(model);
+    let mut conversion = Conversion::of(model, profile.as_ref(), color.has_alpha());
     let total = usize::try_from(decoder.total_bytes()).map_err(|_| rejected("it has too many pixels"))?;
     let mut raw = vec![0; total];
     decoder.read_image(&mut raw).map_err(broken)?;
     if color.bits_per_pixel() / u16::from(color.channel_count()) == 16 {
-        keep_high_bytes(&mut raw);
+        let profile = profile.as_ref().filter(|_| !matches!(conversion, Conversion::None));
+        if deep::make_shallow(&mut raw, color, profile) {
+            conversion = Conversion::None;
+        }
     }
     let pixels = match color {
         ColorType::L8 | ColorType::L16 => ImageBuffer::from_raw(width, height, raw)
@@ -184,27 +215,15 @@ fn decode(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<(DynamicIma
         }
         _ => return Err(rejected("its colours are of a kind that is not taken")),
     };
-    Ok((pixels.ok_or_else(|| rejected("it is damaged"))?, orientation))
+    let pixels = pixels.ok_or_else(|| rejected("it is damaged"))?;
+    let orientation = exif_block.and_then(exif::orientation).unwrap_or(Orientation::NoTransforms);
+    Ok(Decoded { pixels, conversion, orientation })
 }
 
-/// Makes samples of 8 bits from ones of 16 where they lie, so that a 16-bit image isn't held twice.
-fn keep_high_bytes(raw: &mut Vec<u8>) {
-    let high = usize::from(cfg!(target_endian = "little"));
-    let samples = raw.len() / 2;
-    for index in 0..samples {
-        raw[index] = raw[2 * index + high];
-    }
-    raw.truncate(samples);
-    raw.shrink_to_fit();
-}
-
-/// Encodes each width. The original is made smaller first and turned after, and each width is made
-/// from the next wider one, so that only one buffer of full size is ever held.
-fn present(
-    pixels: DynamicImage,
-    orientation: Orientation,
-    widths_of: impl FnOnce(u32) -> Vec<u32>,
-) -> Result<Processed> {
+/// Encodes each width. The original is made smaller first, and turned and converted after, and each width
+/// is made from the next wider one, so that only one buffer of full size is ever held.
+fn present(decoded: Decoded, widths_of: impl FnOnce(u32) -> Vec<u32>) -> Result<Processed> {
+    let Decoded { pixels, conversion, orientation } = decoded;
     let on_its_side = matches!(
         orientation,
         Orientation::Rotate90
@@ -220,15 +239,16 @@ fn present(
     widths.reverse();
     let first = (widths[0], height_at(widths[0], width, height));
     let (across, down) = if on_its_side { (first.1, first.0) } else { first };
-    let mut image = shrink(pixels, across, down)?;
+    let alpha = pixels.color().has_alpha() && !conversion.takes_inks();
+    let mut image = conversion.apply(shrink(pixels, across, down, alpha)?);
     image.apply_orientation(orientation);
 
     let mut variants = Vec::with_capacity(widths.len());
     for wanted in widths {
-        image = shrink(image, wanted, height_at(wanted, width, height))?;
+        image = shrink(image, wanted, height_at(wanted, width, height), alpha)?;
         variants.push(Variant { width: image.width(), height: image.height(), bytes: encode(&image)? });
     }
-    let tiny = shrink(image, 32, 32)?.into_rgba8();
+    let tiny = shrink(image, 32, 32, alpha)?.into_rgba8();
     let blurhash = blurhash::encode(4, 3, 32, 32, &tiny).map_err(internal)?;
     Ok(Processed { width, height, blurhash, variants })
 }
@@ -241,11 +261,10 @@ fn height_at(wanted: u32, width: u32, height: u32) -> u32 {
 
 /// Takes the image and gives it back in this size. Colours are multiplied by alpha where they lie, as
 /// the resizer would otherwise copy the whole image to do so.
-fn shrink(mut from: DynamicImage, width: u32, height: u32) -> Result<DynamicImage> {
+fn shrink(mut from: DynamicImage, width: u32, height: u32, alpha: bool) -> Result<DynamicImage> {
     if (from.width(), from.height()) == (width, height) {
         return Ok(from);
     }
-    let alpha = from.color().has_alpha();
     let options =
         ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
     let mut to = DynamicImage::new(width, height, from.color());

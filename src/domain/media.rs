@@ -11,14 +11,73 @@ pub enum ImageType {
     Webp,
 }
 
-impl ImageType {
-    /// From a media type as a client names it.
+/// What a client says of a file before its bytes are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredType {
+    /// As it was written: this is what is signed, so that a client which sends its own type is let in as
+    /// well as one that sends what it is told.
+    pub text: String,
+    /// None where it may be anything.
+    pub image: Option<ImageType>,
+}
+
+/// What clients say that do not know what they send.
+const UNKNOWN: &str = "application/octet-stream";
+/// The longest name of a type, in bytes.
+const MAX_TYPE: usize = 100;
+
+impl DeclaredType {
+    /// From a media type as a client names it, or from nothing. The bytes decide in the end; only what is
+    /// said to be something else altogether is refused at once.
     pub fn parse(mime: &str) -> Result<Self> {
-        let essence = mime.split(';').next().unwrap_or_default().trim();
-        [Self::Jpeg, Self::Png, Self::Webp]
-            .into_iter()
-            .find(|known| known.as_mime().eq_ignore_ascii_case(essence))
-            .ok_or(Error::MediaRejected("only JPEG, PNG and WebP images are taken".into()))
+        let text = mime.trim();
+        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let image = match &*essence {
+            "image/jpeg" | "image/jpg" | "image/pjpeg" | "image/jfif" | "image/x-jpeg" => {
+                Some(ImageType::Jpeg)
+            }
+            "image/png" | "image/x-png" | "image/vnd.mozilla.apng" => Some(ImageType::Png),
+            "image/webp" | "image/x-webp" => Some(ImageType::Webp),
+            "" | UNKNOWN | "binary/octet-stream" | "image/*" | "*/*" => None,
+            _ => return Err(not_taken()),
+        };
+        if text.is_empty() {
+            return Ok(Self { text: UNKNOWN.to_owned(), image });
+        }
+        // It becomes a header, which must be the same on all ways.
+        let is_plain = text.len() <= MAX_TYPE
+            && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+            && !text.contains("  ");
+        let text = match image {
+            _ if is_plain => text,
+            Some(image) => image.as_mime(),
+            None => UNKNOWN,
+        };
+        Ok(Self { text: text.to_owned(), image })
+    }
+
+    /// What is kept of it.
+    pub const fn as_mime(&self) -> &'static str {
+        match self.image {
+            Some(image) => image.as_mime(),
+            None => UNKNOWN,
+        }
+    }
+}
+
+/// The refusal of all other types.
+pub fn not_taken() -> Error {
+    Error::MediaRejected("only JPEG, PNG and WebP images are taken".into())
+}
+
+impl ImageType {
+    /// By a file's first bytes.
+    pub fn of(file: &[u8]) -> Option<Self> {
+        imaging::Format::of(file).map(|format| match format {
+            imaging::Format::Jpeg => Self::Jpeg,
+            imaging::Format::Png => Self::Png,
+            imaging::Format::Webp => Self::Webp,
+        })
     }
 
     pub const fn as_mime(self) -> &'static str {
@@ -81,12 +140,34 @@ mod tests {
     use crate::model::id::Slot;
 
     #[test]
-    fn a_type_is_known_by_its_mime_name() {
-        assert_eq!(ImageType::parse("image/jpeg").expect("known"), ImageType::Jpeg);
-        assert_eq!(ImageType::parse("IMAGE/PNG; x=y").expect("known"), ImageType::Png);
-        for other in ["image/gif", "image/svg+xml", "text/html", "image/jpg", ""] {
-            assert!(matches!(ImageType::parse(other), Err(Error::MediaRejected(_))), "{other}");
+    fn a_type_is_understood_as_clients_write_it() {
+        for (text, image) in [
+            ("image/jpeg", Some(ImageType::Jpeg)),
+            ("image/jpg", Some(ImageType::Jpeg)),
+            ("IMAGE/PNG; x=y", Some(ImageType::Png)),
+            ("image/webp;q=1", Some(ImageType::Webp)),
+            ("application/octet-stream", None),
+            ("image/*", None),
+        ] {
+            let declared = DeclaredType::parse(&format!(" {text}\t")).expect("taken");
+            assert_eq!((&*declared.text, declared.image), (text, image));
         }
+        let nothing = DeclaredType::parse(" ").expect("taken");
+        assert_eq!((&*nothing.text, nothing.as_mime(), nothing.image), (UNKNOWN, UNKNOWN, None));
+        for other in
+            ["image/gif", "image/svg+xml", "image/heic", "text/html", "jpeg", "image/", "image/jpeg2"]
+        {
+            assert!(matches!(DeclaredType::parse(other), Err(Error::MediaRejected(_))), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_can_be_a_header() {
+        let long = format!("image/png; a={}", "b".repeat(200));
+        for text in ["image/png; a=\u{e9}", "image/png;\r\nx-evil: 1", "image/png;  a=b", &long] {
+            assert_eq!(DeclaredType::parse(text).expect("taken").text, "image/png", "{text}");
+        }
+        assert_eq!(DeclaredType::parse("image/*;\u{1}").expect("taken").text, UNKNOWN);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::account::Viewer;
-use super::media::{ImageType, original_key, variant_key, widths_of};
+use super::media::{DeclaredType, ImageType, not_taken, original_key, variant_key, widths_of};
 use super::{Domain, text};
 use crate::blob::PresignedPut;
 use crate::model::event::Event;
@@ -26,7 +26,7 @@ const COLLECT: i64 = 200;
 /// An upload as it is announced, checked.
 #[derive(Debug, Clone)]
 pub struct NewUpload {
-    pub image_type: ImageType,
+    pub declared: DeclaredType,
     pub bytes: u64,
     pub sha256: [u8; 32],
     pub alt: Option<String>,
@@ -37,7 +37,7 @@ impl NewUpload {
     pub fn check(content_type: &str, bytes: i32, sha256: &str, alt: Option<&str>) -> Result<Self> {
         let bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
         Ok(Self {
-            image_type: ImageType::parse(content_type)?,
+            declared: DeclaredType::parse(content_type)?,
             bytes: bytes.ok_or_else(|| Error::invalid("input.bytes", "must be at least 1"))?,
             sha256: parse_sha256(sha256)?,
             alt: text::optional("input.alt", alt, MAX_ALT)?,
@@ -73,7 +73,7 @@ impl Domain {
         let row = self.row_for(viewer.user, new);
         let put = self.blob.presign_put(
             &original_key(row.id()),
-            new.image_type.as_mime(),
+            &new.declared.text,
             new.bytes,
             &new.sha256,
             PUT_TTL,
@@ -101,7 +101,7 @@ impl Domain {
         self.submit(id).await
     }
 
-    /// Takes the file itself.
+    /// Takes the file itself. What it is said to be matters only where its bytes don't say what it is.
     pub async fn upload_media(
         &self,
         viewer: &Viewer,
@@ -109,15 +109,22 @@ impl Domain {
         file: Bytes,
         alt: Option<&str>,
     ) -> Result<MediaId> {
+        if file.is_empty() {
+            return Err(Error::MediaRejected("it is empty".into()));
+        }
+        let declared = match ImageType::of(&file) {
+            Some(known) => DeclaredType { text: known.as_mime().to_owned(), image: Some(known) },
+            None => DeclaredType::parse(content_type)?,
+        };
+        if declared.image.is_none() {
+            return Err(not_taken());
+        }
         let new = NewUpload {
-            image_type: ImageType::parse(content_type)?,
+            declared,
             bytes: file.len() as u64,
             sha256: Sha256::digest(&file).into(),
             alt: text::optional("alt", alt, MAX_ALT)?,
         };
-        if file.is_empty() {
-            return Err(Error::MediaRejected("it is empty".into()));
-        }
         let row = &self.row_for(viewer.user, &new);
         self.write(
             viewer.user,
@@ -125,7 +132,7 @@ impl Domain {
             |tx| async move { media::insert(&tx, row.clone()).await },
         )
         .await?;
-        self.blob.put(&original_key(row.id()), new.image_type.as_mime(), file).await?;
+        self.blob.put(&original_key(row.id()), new.declared.as_mime(), file).await?;
         self.submit(row.id()).await?;
         Ok(row.id())
     }
@@ -136,7 +143,7 @@ impl Domain {
             id: MediaId::make(&self.clock, owner.slot()).uuid(),
             owner_id: owner.uuid(),
             state: State::AwaitingUpload as i16,
-            content_type: new.image_type.as_mime().to_owned(),
+            content_type: new.declared.as_mime().to_owned(),
             bytes: i64::try_from(new.bytes).unwrap_or(i64::MAX),
             sha256: new.sha256.to_vec(),
             alt: new.alt.clone(),

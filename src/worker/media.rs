@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use imaging::{Failure, Format, Limits, Processed};
+use imaging::{Failure, Limits, Processed};
 use tokio::sync::Semaphore;
 
 use crate::config::MediaConfig;
 use crate::domain::Domain;
-use crate::domain::media::{ImageType, widths_of};
+use crate::domain::media::widths_of;
 use crate::model::id::MediaId;
 use crate::model::media::State;
 use crate::model::{Error, Result};
@@ -44,15 +44,10 @@ impl Studio {
         let done = async {
             let place = self.places.clone().acquire_owned().await.map_err(Error::internal)?;
             let file = domain.uploaded_file(&row).await?;
-            let declared = match ImageType::parse(&row.content_type)? {
-                ImageType::Jpeg => Format::Jpeg,
-                ImageType::Png => Format::Png,
-                ImageType::Webp => Format::Webp,
-            };
             let limits = self.limits;
             let worked = tokio::task::spawn_blocking(move || {
                 let _place = place;
-                imaging::process(&file, declared, &limits, |width| widths_of(width).collect())
+                imaging::process(&file, &limits, |width| widths_of(width).collect())
             });
             match worked.await {
                 Ok(Ok(processed)) => Ok(processed),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Named, Settled, doctor, find, finds_and_mends, is_well, lines, named, plant, settled, sum};
 use crate::harness::client::text;
-use crate::harness::{SHARDS, World};
+use crate::harness::{SHARDS, World, eventually};
 
 /// Mirrors that nothing is behind, or that went ahead; counters that are behind; what was never settled.
 const OTHERS: [(&str, &str, &str); 10] = [
@@ -74,29 +74,44 @@ async fn the_rarer_faults_are_found_and_mended() {
     let Settled { app, worker, people, .. } = settled(&world).await;
     let blob = &app.domain().blob;
     let many = people[0].client.ready_media(crate::harness::client::picture(1200, 800)).await;
+    let refused = people[0].client.upload(b"\xff\xd8\xff no picture".to_vec()).await;
+    let query = "query ($id: ID!) { node(id: $id) { ... on Media { state } } }";
+    eventually("the file is refused", async || {
+        let data = people[0].client.data(query, json!({ "id": refused })).await;
+        (data["node"]["state"] == "FAILED").then_some(())
+    })
+    .await;
     super::drained(&world).await;
     is_well(&world).await;
     // The reconciler of a worker would settle the claim.
     worker.stop().await;
     let mut planted = plant(&world, &OTHERS).await;
 
-    // Of several sizes one is lost; and an original, with what it says of its maker, was left behind.
+    // Of several sizes one is lost; and originals, with what they say of their makers, were left behind: of
+    // an image that is ready, of one that was refused, and of one that was deleted.
     let id = MediaId::parse("id", &many).expect("a media's id");
     blob.delete(&[variant_key(id, 640)]).await.expect("the storage answers");
-    blob.put(&original_key(id), "image/jpeg", Bytes::from_static(b"secret"))
-        .await
-        .expect("the storage answers");
-    planted.extend([("media".to_owned(), many.clone()), ("media".to_owned(), original_key(id))]);
+    planted.insert(("media".to_owned(), many.clone()));
+    let refused = MediaId::parse("id", &refused).expect("a media's id");
+    let deleted = MediaId::make(&world.clock, id.slot());
+    let originals = [id, refused, deleted].map(original_key);
+    for original in &originals {
+        blob.put(original, "image/jpeg", Bytes::from_static(b"secret")).await.expect("the storage answers");
+        planted.insert(("media".to_owned(), original.clone()));
+    }
     // Not ours: nobody minds.
     blob.put("backup/notes.txt", "text/plain", Bytes::from_static(b"mine"))
         .await
         .expect("the storage answers");
-    assert_eq!(planted.len(), 12);
+    assert_eq!(planted.len(), 14);
     finds_and_mends(&world, &planted).await;
 
     let of = async |key: &str| blob.get(key, 1 << 20).await.expect("the storage answers");
     assert_eq!(of(&variant_key(id, 640)).await, of(&variant_key(id, 1080)).await);
-    assert!(of("backup/notes.txt").await.is_some() && of(&original_key(id)).await.is_none());
+    assert!(of("backup/notes.txt").await.is_some());
+    for original in &originals {
+        assert!(of(original).await.is_none(), "{original}");
+    }
     let state = find(&world, &format!("select state::text as id from media where id = '{many}'")).await;
     assert_eq!(state.1, "2");
     world.close().await;

@@ -124,21 +124,26 @@ impl Client {
 
     /// Uploads a file of a type, with a description.
     pub async fn upload_as(&self, content_type: &str, file: Vec<u8>, alt: Option<&str>) -> String {
+        let part = reqwest::multipart::Part::bytes(file).file_name("a.jpg").mime_str(content_type);
+        let answer = self.upload_part(part.expect("a media type"), alt).await;
+        assert!(answer["errors"].is_null(), "{answer}");
+        text(&answer["data"]["uploadMedia"]["media"]["id"])
+    }
+
+    /// Uploads a part as it is; the answer.
+    pub async fn upload_part(&self, part: reqwest::multipart::Part, alt: Option<&str>) -> Value {
         let operations = json!({
             "query": "mutation ($file: Upload!, $alt: String) { uploadMedia(file: $file, alt: $alt) {
                 media { id } } }",
             "variables": { "file": null, "alt": alt },
         });
-        let file = reqwest::multipart::Part::bytes(file).file_name("a.jpg").mime_str(content_type);
         let form = reqwest::multipart::Form::new()
             .text("operations", operations.to_string())
             .text("map", json!({ "0": ["variables.file"] }).to_string())
-            .part("0", file.expect("a media type"));
+            .part("0", part);
         let request = self.http.post(self.url()).header("GraphQL-Require-Preflight", "1").multipart(form);
         let request = request.bearer_auth(self.token.as_deref().unwrap_or_default());
-        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
-        assert!(answer["errors"].is_null(), "{answer}");
-        text(&answer["data"]["uploadMedia"]["media"]["id"])
+        request.send().await.expect("an answer").json().await.expect("JSON")
     }
 
     pub async fn until_ready(&self, media: &str) {

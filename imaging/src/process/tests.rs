@@ -4,6 +4,15 @@ use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, Rgb
 
 use super::*;
 
+mod colour;
+mod fixtures;
+mod jpeg;
+mod png;
+mod upright;
+mod webp;
+
+use fixtures::{black_png, chunks, png_chunk, png_head, with_exif};
+
 const LIMITS: Limits = Limits { bytes: 12 * 1024 * 1024, pixels: 40_000_000 };
 
 fn photo(width: u32, height: u32) -> DynamicImage {
@@ -26,12 +35,12 @@ fn widths_of(original: u32) -> Vec<u32> {
     [320, 640, 1080, 1600].into_iter().filter(|width| *width < widest).chain([widest]).collect()
 }
 
-fn show(bytes: &[u8], declared: Format) -> Result<Processed> {
-    process(bytes, declared, &LIMITS, widths_of)
+fn show(bytes: &[u8]) -> Result<Processed> {
+    process(bytes, &LIMITS, widths_of)
 }
 
-fn why(bytes: &[u8], declared: Format) -> String {
-    match show(bytes, declared) {
+fn why(bytes: &[u8]) -> String {
+    match show(bytes) {
         Err(Failure::Rejected(why)) => why.into_owned(),
         Err(other) => panic!("expected a refusal, got {other:?}"),
         Ok(_) => panic!("expected a refusal of {} bytes", bytes.len()),
@@ -46,109 +55,10 @@ fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
 }
 
-/// The names of a WebP file's chunks.
-fn chunks(webp: &[u8]) -> Vec<String> {
-    let mut rest = &webp[12..];
-    let mut names = Vec::new();
-    while rest.len() >= 8 {
-        names.push(String::from_utf8_lossy(&rest[..4]).into_owned());
-        let length = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
-        rest = rest.get(8 + length + length % 2..).unwrap_or_default();
-    }
-    names
-}
-
-/// A JPEG with an EXIF segment: the orientation, a position and the name of a place.
-fn with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
-    let mut tiff = b"II*\0\x08\0\0\0\x02\0".to_vec();
-    tiff.extend([0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
-    tiff.extend([0x25, 0x88, 4, 0, 1, 0, 0, 0, 38, 0, 0, 0]);
-    tiff.extend([0; 4]);
-    // The GPS directory, at 38: latitude reference, latitude, datum.
-    tiff.extend([3, 0]);
-    tiff.extend([1, 0, 2, 0, 2, 0, 0, 0, b'N', 0, 0, 0]);
-    tiff.extend([2, 0, 5, 0, 3, 0, 0, 0, 80, 0, 0, 0]);
-    tiff.extend([18, 0, 2, 0, 16, 0, 0, 0, 104, 0, 0, 0]);
-    tiff.extend([0; 4]);
-    for part in [52_u32, 1, 30, 1, 0, 1] {
-        tiff.extend(part.to_le_bytes());
-    }
-    tiff.extend(b"GPS at my home!\0");
-    let length = u16::try_from(tiff.len() + 8).unwrap();
-    let mut out = jpeg[..2].to_vec();
-    out.extend([0xff, 0xe1]);
-    out.extend(length.to_be_bytes());
-    out.extend(b"Exif\0\0");
-    out.extend(tiff);
-    out.extend(&jpeg[2..]);
-    out
-}
-
-fn png_chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
-    let mut out = u32::try_from(data.len()).unwrap().to_be_bytes().to_vec();
-    out.extend(name);
-    out.extend(data);
-    let mut crc = u32::MAX;
-    for byte in &out[4..] {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    out.extend((!crc).to_be_bytes());
-    out
-}
-
-/// Zeros, deflated by hand with matches of 258: some 160 times smaller, in no time and no memory.
-fn deflated_zeros(count: u32) -> Vec<u8> {
-    let mut out = vec![0x78, 0x01];
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    // Codes are written from their high bit, all else from its low one; these are turned already.
-    let mut put = |code: u32, width: u32, out: &mut Vec<u8>| {
-        held |= code << bits;
-        bits += width;
-        while bits >= 8 {
-            out.push((held & 0xff) as u8);
-            held >>= 8;
-            bits -= 8;
-        }
-    };
-    put(0b011, 3, &mut out);
-    let matches = (count - 1) / 258;
-    for _ in 0..count - matches * 258 {
-        put(0b0000_1100, 8, &mut out);
-    }
-    for _ in 0..matches {
-        put(0b1010_0011, 8, &mut out);
-        put(0, 5, &mut out);
-    }
-    put(0, 7, &mut out);
-    put(0, 7, &mut out);
-    out.extend((((count % 65_521) << 16) | 1).to_be_bytes());
-    out
-}
-
-/// A black PNG of one bit a pixel.
-fn black_png(width: u32, height: u32) -> Vec<u8> {
-    let mut out = png_head(width, height);
-    out.extend(png_chunk(*b"IDAT", &deflated_zeros(height * (1 + width.div_ceil(8)))));
-    out.extend(png_chunk(*b"IEND", &[]));
-    out
-}
-
-fn png_head(width: u32, height: u32) -> Vec<u8> {
-    let mut header = width.to_be_bytes().to_vec();
-    header.extend(height.to_be_bytes());
-    header.extend([1, 0, 0, 0, 0]);
-    let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
-    out.extend(png_chunk(*b"IHDR", &header));
-    out
-}
-
 #[test]
 fn a_photo_gets_its_widths_and_a_blurhash() {
     let image = photo(1800, 1350);
-    let processed = show(&file(&image, ImageFormat::Jpeg), Format::Jpeg).unwrap();
+    let processed = show(&file(&image, ImageFormat::Jpeg)).unwrap();
     assert_eq!((processed.width, processed.height), (1800, 1350));
     assert_eq!(sizes(&processed), [(1600, 1200), (1080, 810), (640, 480), (320, 240)]);
     assert_eq!(processed.blurhash.len(), 28);
@@ -165,7 +75,7 @@ fn nothing_is_made_wider_than_it_was() {
         [(700, 70, vec![(700, 70), (640, 64), (320, 32)]), (40, 400, vec![(40, 400)]), (1, 1, vec![(1, 1)])]
     {
         let bytes = file(&photo(width, height), ImageFormat::Png);
-        assert_eq!(sizes(&show(&bytes, Format::Png).unwrap()), expected);
+        assert_eq!(sizes(&show(&bytes).unwrap()), expected);
     }
 }
 
@@ -175,7 +85,7 @@ fn metadata_is_gone_and_the_image_upright() {
         RgbImage::from_fn(800, 400, |x, _| if x < 400 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
     let bytes = with_exif(&file(&sensor.into(), ImageFormat::Jpeg), 6);
     assert!(holds(&bytes, "GPS at my home"));
-    let processed = show(&bytes, Format::Jpeg).unwrap();
+    let processed = show(&bytes).unwrap();
     assert_eq!((processed.width, processed.height), (400, 800));
     assert_eq!(sizes(&processed), [(400, 800), (320, 640)]);
     for variant in &processed.variants {
@@ -192,7 +102,7 @@ fn metadata_is_gone_and_the_image_upright() {
 fn every_orientation_swaps_sides_or_does_not() {
     let jpeg = file(&photo(600, 200), ImageFormat::Jpeg);
     for orientation in 0..=9 {
-        let processed = show(&with_exif(&jpeg, orientation), Format::Jpeg).unwrap();
+        let processed = show(&with_exif(&jpeg, orientation)).unwrap();
         let expected = if (5..=8).contains(&orientation) { (200, 600) } else { (600, 200) };
         assert_eq!((processed.width, processed.height), expected, "orientation {orientation}");
         assert_eq!(sizes(&processed)[0], expected);
@@ -203,8 +113,8 @@ fn every_orientation_swaps_sides_or_does_not() {
 fn transparency_is_kept() {
     let image: DynamicImage =
         RgbaImage::from_fn(800, 600, |x, _| Rgba([200, 100, 50, if x < 400 { 0 } else { 255 }])).into();
-    for (declared, format) in [(Format::Png, ImageFormat::Png), (Format::Webp, ImageFormat::WebP)] {
-        let processed = show(&file(&image, format), declared).unwrap();
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        let processed = show(&file(&image, format)).unwrap();
         for variant in &processed.variants {
             let shown = image::load_from_memory(&variant.bytes).unwrap().into_rgba8();
             assert_eq!(shown.get_pixel(10, 10)[3], 0);
@@ -220,7 +130,7 @@ fn grey_and_deep_images_are_taken() {
     let deep = DynamicImage::from(ImageBuffer::from_pixel(50, 50, Rgb([0x4d00_u16, 0x8012, 0xffff])));
     let deep_alpha = DynamicImage::from(ImageBuffer::from_pixel(50, 50, Rgba([0x4d00_u16, 0, 0, 0xffff])));
     for image in [&grey, &deep, &deep_alpha] {
-        let processed = show(&file(image, ImageFormat::Png), Format::Png).unwrap();
+        let processed = show(&file(image, ImageFormat::Png)).unwrap();
         let shown = image::load_from_memory(&processed.variants[0].bytes).unwrap().into_rgb8();
         assert!(shown.get_pixel(25, 25)[0].abs_diff(77) < 6, "{:?}", shown.get_pixel(25, 25));
     }
@@ -228,53 +138,53 @@ fn grey_and_deep_images_are_taken() {
 
 #[test]
 fn a_bomb_is_refused_by_its_header() {
-    assert!(show(&black_png(800, 600), Format::Png).is_ok(), "the maker of bombs is sound");
-    assert_eq!(why(&black_png(20_000, 20_000), Format::Png), "it has too many pixels");
+    assert!(show(&black_png(800, 600)).is_ok(), "the maker of bombs is sound");
+    assert_eq!(why(&black_png(20_000, 20_000)), "it has too many pixels");
     // Without a byte of image data, so that only the header can be what it is refused for.
     let mut head = png_head(20_000, 20_000);
     head.extend(png_chunk(*b"IDAT", &[]));
-    assert_eq!(why(&head, Format::Png), "it has too many pixels");
+    assert_eq!(why(&head), "it has too many pixels");
     for (width, height) in [(20_001, 20_001), (65_000, 2_000), (u32::MAX >> 1, 3)] {
         let mut head = png_head(width, height);
         head.extend(png_chunk(*b"IDAT", &[]));
-        why(&head, Format::Png);
+        why(&head);
     }
     let mut wide = file(&photo(64, 64), ImageFormat::Jpeg);
     let frame = wide.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     wide[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
-    assert_eq!(why(&wide, Format::Jpeg), "it has too many pixels");
+    assert_eq!(why(&wide), "it has too many pixels");
 }
 
 #[test]
 fn what_is_long_and_thin_is_refused() {
-    assert_eq!(why(&file(&photo(1, 11), ImageFormat::Png), Format::Png), "it is too long and thin");
-    assert!(show(&black_png(100, 1000), Format::Png).is_ok());
+    assert_eq!(why(&file(&photo(1, 11), ImageFormat::Png)), "it is too long and thin");
+    assert!(show(&black_png(100, 1000)).is_ok());
 }
 
 #[test]
 fn a_file_over_the_limit_is_refused() {
     let bytes = file(&photo(64, 64), ImageFormat::Png);
     let limits = Limits { bytes: bytes.len() as u64 - 1, ..LIMITS };
-    assert!(matches!(process(&bytes, Format::Png, &limits, widths_of), Err(Failure::Rejected(_))));
+    assert!(matches!(process(&bytes, &limits, widths_of), Err(Failure::Rejected(_))));
 }
 
 #[test]
 fn a_cut_file_is_refused_wherever_it_is_cut() {
     let jpeg = with_exif(&file(&photo(120, 90), ImageFormat::Jpeg), 1);
     for end in (0..jpeg.len()).step_by(97).chain([jpeg.len() - 2, jpeg.len() - 1]) {
-        why(&jpeg[..end], Format::Jpeg);
+        why(&jpeg[..end]);
     }
     let png = file(&photo(120, 90), ImageFormat::Png);
     // Twelve bytes of end mark and four of checksum stand behind the last pixel.
     for end in (0..png.len() - 16).step_by(97) {
-        why(&png[..end], Format::Png);
+        why(&png[..end]);
     }
     let lossless = file(&photo(120, 90), ImageFormat::WebP);
-    let lossy = webp::Encoder::from_rgb(photo(120, 90).as_bytes(), 120, 90).encode(80.0).to_vec();
+    let lossy = ::webp::Encoder::from_rgb(photo(120, 90).as_bytes(), 120, 90).encode(80.0).to_vec();
     for webp in [lossless, lossy] {
-        assert!(show(&webp, Format::Webp).is_ok());
+        assert!(show(&webp).is_ok());
         for end in (0..webp.len()).step_by(97).chain([webp.len() - 2]) {
-            why(&webp[..end], Format::Webp);
+            why(&webp[..end]);
         }
     }
 }
@@ -288,32 +198,31 @@ fn a_thumbnail_does_not_end_the_image() {
     bytes.extend(u16::try_from(thumbnail.len() + 2).unwrap().to_be_bytes());
     bytes.extend(&thumbnail);
     bytes.extend(&whole[2..]);
-    assert!(show(&bytes, Format::Jpeg).is_ok());
-    assert_eq!(why(&bytes[..bytes.len() - 200], Format::Jpeg), "it is not a whole JPEG");
+    assert!(show(&bytes).is_ok());
+    assert_eq!(why(&bytes[..bytes.len() - 200]), "it is not a whole JPEG");
 }
 
 #[test]
 fn what_follows_the_image_does_not_come_out() {
     let mut bytes = file(&photo(120, 90), ImageFormat::Jpeg);
     bytes.extend(b"<script>alert(1)</script>PK\x03\x04");
-    for variant in show(&bytes, Format::Jpeg).unwrap().variants {
+    for variant in show(&bytes).unwrap().variants {
         assert!(!holds(&variant.bytes, "script") && chunks(&variant.bytes) == ["VP8 "]);
     }
 }
 
 #[test]
-fn only_what_was_declared_is_taken() {
-    let (jpeg, png) = (file(&photo(8, 8), ImageFormat::Jpeg), file(&photo(8, 8), ImageFormat::Png));
-    assert_eq!(why(&jpeg, Format::Png), "it is not the image/png it is said to be");
-    assert_eq!(why(&png, Format::Jpeg), "it is not the image/jpeg it is said to be");
+fn what_is_no_image_is_refused() {
     let svg = br#"<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>"#;
     let gif = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
     let html = b"<!doctype html><script>alert(1)</script>";
-    let headed = [b"\xff\xd8\xff".as_slice(), html].concat();
-    for other in [svg.as_slice(), gif, html, &headed, b"just text", b"", b"\xff\xd8\xff", &[0xff; 4096]] {
-        for declared in [Format::Jpeg, Format::Png, Format::Webp] {
-            why(other, declared);
-        }
+    for other in [svg.as_slice(), gif, html, b"just text", b"", b"RIFF\x04\0\0\0WAVE", &[0xff; 4096]] {
+        assert_eq!(why(other), "it is neither JPEG nor PNG nor WebP");
+    }
+    let heads = [b"\xff\xd8\xff".as_slice(), b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBP"];
+    for head in heads {
+        why(head);
+        why(&[head, html].concat());
     }
 }
 
@@ -323,9 +232,9 @@ fn animations_are_refused() {
     let mut apng = png[..33].to_vec();
     apng.extend(png_chunk(*b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]));
     apng.extend(&png[33..]);
-    assert_eq!(why(&apng, Format::Png), "animations are not taken");
+    assert_eq!(why(&apng), "animations are not taken");
 
-    let frame = webp::Encoder::from_rgb(photo(16, 16).as_bytes(), 16, 16).encode(80.0).to_vec();
+    let frame = ::webp::Encoder::from_rgb(photo(16, 16).as_bytes(), 16, 16).encode(80.0).to_vec();
     let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0\x0f\0\0\x0f\0\0ANIM\x06\0\0\0\0\0\0\0\0\0".to_vec();
     for _ in 0..3 {
         body.extend(b"ANMF");
@@ -336,5 +245,5 @@ fn animations_are_refused() {
     let mut animated = b"RIFF".to_vec();
     animated.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
     animated.extend(body);
-    assert_eq!(why(&animated, Format::Webp), "animations are not taken");
+    assert_eq!(why(&animated), "animations are not taken");
 }
