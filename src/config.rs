@@ -70,6 +70,10 @@ pub struct HttpConfig {
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 
+    /// Headers that pages of these origins may send beside those that clients commonly send, separated by commas
+    #[arg(long, env = "CORS_HEADERS", value_delimiter = ',')]
+    pub cors_headers: Vec<String>,
+
     /// The largest JSON request body, in bytes
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 256 * 1024)]
     pub max_body_bytes: usize,
@@ -106,6 +110,11 @@ pub struct HttpConfig {
 impl HttpConfig {
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
+    }
+
+    /// The names in `CORS_HEADERS`.
+    pub fn more_cors_headers(&self) -> impl Iterator<Item = &str> {
+        self.cors_headers.iter().map(|name| name.trim()).filter(|name| !name.is_empty())
     }
 }
 
@@ -300,6 +309,13 @@ impl Config {
                 );
             }
         }
+        // Browsers don't take `*` for Authorization.
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_name = |name: &str| name != "*" && name.bytes().all(of_name);
+        anyhow::ensure!(
+            self.http.more_cors_headers().all(is_name),
+            "CORS_HEADERS: must be names of headers, separated by commas; * is not one"
+        );
         anyhow::ensure!(
             matches!(self.services.redis_url.scheme(), "redis" | "rediss"),
             "REDIS_URL: not a redis:// URL"

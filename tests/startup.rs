@@ -69,6 +69,9 @@ async fn a_wrong_setting_is_named_without_its_value() {
             "SHARD_REPLICAS is wrong: the address of shard s0",
         ),
         ("SHARD_REPLICAS", "s7=postgres://u:secret-word@h/d", "SHARD_REPLICAS: there is no shard s7"),
+        ("CORS_HEADERS", "x-good,secret word", "CORS_HEADERS: must be names of headers"),
+        ("CORS_HEADERS", "secret:word", "CORS_HEADERS: must be names of headers"),
+        ("CORS_HEADERS", "*", "CORS_HEADERS: must be names of headers"),
         ("IMAGE_WORKERS", "0", "IMAGE_WORKERS: must be at least 1"),
         ("LOG", "=/=", "LOG: "),
     ] {
