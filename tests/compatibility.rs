@@ -36,8 +36,8 @@ fn ping() -> String {
     json!({ "query": "{ __typename }" }).to_string()
 }
 
-/// apollo-client's persisted queries link sends the document only after one of these errors, which it
-/// must be able to read.
+/// Apollo's clients send the document only after this error (apollo-kotlin #4787), and some give up for good
+/// after another status (apollo-client #10806).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_persisted_query_is_refused_so_that_the_document_comes() {
     let world = World::new().await;
@@ -196,6 +196,7 @@ async fn enter(person: &Person, payload: Value) -> Result<Option<String>, u16> {
     Ok(socket.event().await["viewer"]["user"]["username"].as_str().map(str::to_owned))
 }
 
+/// Payloads as in graphql-ws #646, apollo-client #6782, postgraphile's graphile.github.io #203 and genql #91.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_takes_its_token_as_clients_send_it_or_refuses_it() {
     let world = World::new().await;
@@ -337,6 +338,7 @@ async fn a_refresh_token_may_come_with_the_newline_of_its_file() {
     world.close().await;
 }
 
+/// graphql-spec #849; a half pair made apollo-rs panic (#608).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strings_of_documents_may_escape_any_character() {
     let world = World::new().await;

@@ -22,7 +22,7 @@ const HEADERS: &str = "authorization, content-type, accept, x-request-id, x-requ
                        graphql-require-preflight, apollo-require-preflight, x-graphql-event-stream-token, \
                        last-event-id, cache-control, apollographql-client-name, apollographql-client-version, \
                        graphql-client-name, graphql-client-version, x-apollo-operation-name, \
-                       x-apollo-operation-id, x-apollo-operation-type, traceparent, tracestate, sentry-trace, \
+                       x-apollo-operation-id, x-apollo-operation-type, x-apollo-tracing, traceparent, tracestate, sentry-trace, \
                        baggage";
 
 impl Cors {

@@ -119,7 +119,8 @@ async fn omitted_and_default_variables_are_fine() {
     );
 }
 
-/// GraphQL, Input Coercion of Int: a number without fraction is one, however the client writes it.
+/// GraphQL, Input Coercion of Int: a number without fraction is one, however the client writes it
+/// (graphql-js #827).
 #[tokio::test]
 async fn numbers_without_fraction_are_ints_wherever_they_stand() {
     let engine = engine();
