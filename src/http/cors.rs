@@ -22,8 +22,8 @@ const HEADERS: &str = "authorization, content-type, accept, x-request-id, x-requ
                        graphql-require-preflight, apollo-require-preflight, x-graphql-event-stream-token, \
                        last-event-id, cache-control, apollographql-client-name, apollographql-client-version, \
                        graphql-client-name, graphql-client-version, x-apollo-operation-name, \
-                       x-apollo-operation-id, x-apollo-operation-type, x-apollo-tracing, traceparent, tracestate, sentry-trace, \
-                       baggage";
+                       x-apollo-operation-id, x-apollo-operation-type, x-apollo-tracing, \
+                       traceparent, tracestate, sentry-trace, baggage";
 
 impl Cors {
     /// Without a list, development lets any origin in and production none.
