@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod document;
 pub mod engine;
 pub mod error;
+mod escape;
 pub mod feed;
 pub mod follow;
 pub mod group;

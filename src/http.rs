@@ -107,10 +107,14 @@ fn build(app: App) -> (Router, Http) {
         finish_by: OnceLock::new(),
         app,
     };
+    // Clients that take the address apart put a slash behind it.
     let mut router = Router::new()
         .route("/graphql", any(graphql::handle))
+        .route("/graphql/", any(graphql::handle))
         .route("/graphql/ws", get(socket::upgrade))
+        .route("/graphql/ws/", get(socket::upgrade))
         .route("/graphql/stream", any(stream::handle))
+        .route("/graphql/stream/", any(stream::handle))
         .merge(health::routes());
     if development {
         router = router.merge(playground::routes());

@@ -194,6 +194,22 @@ async fn bad_input_is_named_wherever_it_is_thrown() {
     world.close().await;
 }
 
+/// Clients write null for what nobody chose.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn null_is_taken_wherever_there_is_a_default() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let schema = Schema::read();
+    let thrower = Thrower::new(&client, &schema).await;
+    let spots = spot::all(&schema, &thrower.things);
+    let spots: Vec<_> = spots.iter().filter(|spot| spot.has_default).collect();
+    assert!(spots.len() > 15, "only {} have a default", spots.len());
+    for spot in spots {
+        assert_eq!(thrower.throw(spot, &Value::Null).await, Ok(false), "{spot}: {}", spot.document);
+    }
+    world.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_drawn_is_no_fault_of_ours() {
     let world = World::new().await;

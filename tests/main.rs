@@ -5,6 +5,8 @@ mod harness;
 mod account;
 mod architecture;
 mod backfill;
+mod checkout;
+mod compatibility;
 mod config;
 mod contact;
 mod conversation_list;

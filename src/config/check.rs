@@ -16,6 +16,13 @@ impl Config {
         self.check_shards()?;
         self.check_addresses()?;
         self.check_numbers()?;
+        // Browsers don't take `*` for Authorization.
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_name = |name: &str| name != "*" && name.bytes().all(of_name);
+        anyhow::ensure!(
+            self.http.more_cors_headers().all(is_name),
+            "CORS_HEADERS: must be names of headers, separated by commas; * is not one"
+        );
         let origins = &self.http.cors_origins;
         anyhow::ensure!(
             origins.len() < 2 || !origins.contains(&Origin::Any),

@@ -20,6 +20,10 @@ pub struct HttpConfig {
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<Origin>,
 
+    /// Headers that pages of these origins may send beside those that clients commonly send, separated by commas
+    #[arg(long, env = "CORS_HEADERS", value_delimiter = ',')]
+    pub cors_headers: Vec<String>,
+
     /// The largest JSON request body, in bytes
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 256 * 1024)]
     pub max_body_bytes: usize,
@@ -51,4 +55,11 @@ pub struct HttpConfig {
     /// The folder with the built Playground page; absent, a page is served that loads it from a CDN
     #[arg(long, env = "PLAYGROUND_DIR", default_value = "playground/dist")]
     pub playground_dir: PathBuf,
+}
+
+impl HttpConfig {
+    /// The names in `CORS_HEADERS`.
+    pub fn more_cors_headers(&self) -> impl Iterator<Item = &str> {
+        self.cors_headers.iter().map(|name| name.trim()).filter(|name| !name.is_empty())
+    }
 }

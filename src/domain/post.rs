@@ -101,12 +101,12 @@ impl GroupWrite for PostWrite {
         let mut taken = Taken::take(tx, writes.iter().map(Self::taking).collect()).await?;
         let fresh: Vec<usize> = taken.fresh().collect();
         let uses: Vec<Use> = fresh.iter().flat_map(|place| writes[*place].uses()).collect();
-        let used = media::use_each(tx, &uses).await?;
+        let marked = media::use_each(tx, &uses).await?;
         let mut made = Vec::with_capacity(fresh.len());
         let mut counts = BTreeMap::new();
         for place in &fresh {
             let write = &writes[*place];
-            if write.uses().any(|asked| !used.contains(&(asked.image, asked.used_by))) {
+            if write.uses().any(|asked| !marked.contains(&(asked.image, asked.used_by))) {
                 let images: Vec<Uuid> = write.new.media.iter().map(|image| image.uuid()).collect();
                 media::unuse(tx, write.id.uuid(), &images).await?;
                 let why = why_unusable(tx, write.author, &write.new.media, "input.mediaIds").await?;

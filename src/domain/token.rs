@@ -184,8 +184,10 @@ impl RefreshToken {
         Self { session, secret: Zeroizing::new(secret), tag: tag(session, &secret, family_key) }
     }
 
-    /// Reads a token that a client sent; `None` for what is none.
+    /// Reads a token that a client sent, without the white space that comes along where it was kept in a
+    /// file; `None` for what is none.
     pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
         if text.len() != ((16 + SECRET + TAG) * 4).div_ceil(3) {
             return None;
         }

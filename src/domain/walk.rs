@@ -87,6 +87,7 @@ impl WalkPage {
     /// The first rows behind a cursor.
     pub fn parse(list: List, first: i32, after: Option<&str>) -> Result<Self> {
         let size = page::size("first", first)? as usize;
+        let after = page::given(after);
         let is_first = after.is_none();
         let after = after.map_or_else(|| Ok(Walk::start()), |cursor| Walk::decode(list, cursor))?;
         Ok(Self { size, after, is_first })

@@ -33,4 +33,5 @@ pub enum ErrorCode {
     Internal,
     GraphqlParseFailed,
     GraphqlValidationFailed,
+    PersistedQueryNotSupported,
 }

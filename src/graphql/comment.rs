@@ -97,7 +97,7 @@ impl Comment {
         after: Option<Cursor>,
     ) -> Nullable<Connection<Comment>> {
         nullable(async {
-            let page = forward(List::Replies, first, after.as_ref())?;
+            let page = forward(List::Replies, first.unwrap_or(10), after.as_ref())?;
             if self.row.reply_count == 0 {
                 return Ok(Some(Connection::empty()));
             }

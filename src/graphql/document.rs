@@ -12,6 +12,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Positioned, Variables};
 
 use super::error::Refusal;
+use super::escape;
 use super::limits::{self, Measure};
 use super::types::Types;
 use super::variables::UPLOAD;
@@ -74,6 +75,7 @@ pub fn parse(
     variables: &Variables,
 ) -> Result<(ExecutableDocument, Vec<Measure>), Refusal> {
     limits::check_text(text)?;
+    let text = &*escape::resolve(text)?;
     if text.contains(UPLOAD) {
         return Err(Refusal::new(Code::BadUserInput, "A file is given as a variable."));
     }

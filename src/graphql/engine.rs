@@ -53,12 +53,13 @@ where
         self.documents.count()
     }
 
-    /// Decides whether an operation may run with these variables and so many files.
+    /// Decides whether an operation may run with these variables and so many files. Leaves the variables
+    /// as they are to be executed.
     pub async fn admit(
         &self,
         text: &str,
         name: Option<&str>,
-        variables: &Variables,
+        variables: &mut Variables,
         uploads: usize,
     ) -> Result<Arc<Operation>, Refusal> {
         let seen = self.documents.get(text);

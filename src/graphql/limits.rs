@@ -14,6 +14,7 @@ use async_graphql::{Name, Pos, Positioned, Value, Variables};
 
 use super::error::Refusal;
 use super::types::{DEFAULT_PAGE, Output, Types};
+use super::variables::int;
 use crate::model::Code;
 
 /// The longest document, in bytes.
@@ -66,10 +67,7 @@ fn brackets(text: &[u8]) -> usize {
                 deepest = deepest.max(depth);
             }
             b'}' | b']' | b')' => depth = depth.saturating_sub(1),
-            b'#' => {
-                let end = text[at..].iter().position(|&byte| byte == b'\n' || byte == b'\r');
-                at += end.unwrap_or(text.len());
-            }
+            b'#' => at = end_of_comment(text, at),
             b'"' => at = end_of_string(text, at),
             _ => {}
         }
@@ -78,8 +76,14 @@ fn brackets(text: &[u8]) -> usize {
     deepest
 }
 
-/// The place of the last byte of the string that starts here.
-fn end_of_string(text: &[u8], start: usize) -> usize {
+/// The place behind the comment that starts here.
+pub fn end_of_comment(text: &[u8], start: usize) -> usize {
+    let end = text[start..].iter().position(|&byte| byte == b'\n' || byte == b'\r');
+    end.map_or(text.len(), |length| start + length)
+}
+
+/// The place of the last byte of the string that starts here; behind the text where it has no end.
+pub fn end_of_string(text: &[u8], start: usize) -> usize {
     let block = text[start..].starts_with(b"\"\"\"");
     let mut at = if block { start + 3 } else { start + 1 };
     while let Some(&byte) = text.get(at) {
@@ -87,7 +91,7 @@ fn end_of_string(text: &[u8], start: usize) -> usize {
             b'\\' if block => at += if text[at..].starts_with(b"\\\"\"\"") { 3 } else { 0 },
             b'\\' => at += 1,
             b'"' if block && text[at..].starts_with(b"\"\"\"") => return at + 2,
-            b'"' | b'\n' if !block => return at,
+            b'"' | b'\n' | b'\r' if !block => return at,
             _ => {}
         }
         at += 1;
@@ -390,7 +394,11 @@ impl<'a> Walk<'a> {
 /// A page's size; less than 0 is 0, and the resolver's to refuse.
 fn number(value: Result<Value, ()>) -> Option<u64> {
     match value {
-        Ok(Value::Number(number)) => number.as_u64().or_else(|| number.as_i64().map(|_| 0)),
+        Ok(Value::Number(number)) => {
+            // A variable may say `5.0`.
+            let number = int(&number).map_or(number, Into::into);
+            number.as_u64().or_else(|| number.as_i64().map(|_| 0))
+        }
         _ => None,
     }
 }

@@ -66,7 +66,7 @@ impl NodeQuery {
 }
 
 fn parse(field: &'static str, id: &str) -> Result<Uuid, Error> {
-    let id = Uuid::try_parse(id).ok().filter(|id| Kind::of(*id).is_some());
+    let id = Uuid::try_parse(id.trim()).ok().filter(|id| Kind::of(*id).is_some());
     id.ok_or_else(|| Error::invalid(field, "is not an id"))
 }
 

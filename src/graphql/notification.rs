@@ -113,7 +113,8 @@ impl Notification {
     ) -> Result<Vec<Option<User>>> {
         let max = MAX_ACTORS;
         let first = usize::try_from(first.unwrap_or(3)).ok().filter(|first| (1..=max).contains(first));
-        let first = first.ok_or(Error::PageSizeInvalid { max: u32::try_from(max).unwrap_or(u32::MAX) })?;
+        let max = u32::try_from(max).unwrap_or(u32::MAX);
+        let first = first.ok_or(Error::PageSizeInvalid { field: "first", max })?;
         let actors = self.newest_actors(ctx).await?;
         Ok(user::load_many(ctx, actors.iter().take(first).copied().collect()).await?)
     }

@@ -138,8 +138,9 @@ impl Post {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
-        #[graphql(default_with = "CommentOrder::Newest")] order: CommentOrder,
+        #[graphql(default_with = "Some(CommentOrder::Newest)")] order: Option<CommentOrder>,
     ) -> Nullable<Connection<Comment>> {
+        let order = order.unwrap_or(CommentOrder::Newest);
         nullable(async { Ok(Some(comment::of_post(ctx, &self.seen, order, first, after.as_ref()).await?)) })
             .await
     }
@@ -175,12 +176,12 @@ pub struct CreatePostInput {
     pub media_ids: Vec<ID>,
     pub caption: Option<String>,
     pub location: Option<String>,
-    #[graphql(default_with = "ContactPolicy::Everyone")]
-    pub comment_policy: ContactPolicy,
-    #[graphql(default)]
-    pub likes_disabled: bool,
-    #[graphql(default)]
-    pub sensitive: bool,
+    #[graphql(default_with = "Some(ContactPolicy::Everyone)")]
+    pub comment_policy: Option<ContactPolicy>,
+    #[graphql(default_with = "Some(false)")]
+    pub likes_disabled: Option<bool>,
+    #[graphql(default_with = "Some(false)")]
+    pub sensitive: Option<bool>,
 }
 
 impl CreatePostInput {
@@ -191,9 +192,9 @@ impl CreatePostInput {
             media,
             caption: self.caption.clone(),
             location: self.location.clone(),
-            comment_policy: self.comment_policy.into(),
-            likes_disabled: self.likes_disabled,
-            sensitive: self.sensitive,
+            comment_policy: self.comment_policy.unwrap_or(ContactPolicy::Everyone).into(),
+            likes_disabled: self.likes_disabled.unwrap_or(false),
+            sensitive: self.sensitive.unwrap_or(false),
         };
         let new = new.check()?;
         let key = IdempotencyKey::parse("input.idempotencyKey", &self.idempotency_key)?;

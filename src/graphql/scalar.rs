@@ -7,6 +7,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::domain::patch::Patch;
+use crate::model::page;
 
 /// RFC 3339, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,13 @@ impl ScalarType for Url {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
+impl Cursor {
+    /// The text, if there is one: many clients begin with an empty cursor.
+    pub fn given(&self) -> Option<&str> {
+        page::given(Some(&self.0))
+    }
+}
+
 /// A cursor of ours is much shorter.
 const LONGEST: usize = 200;
 
@@ -71,7 +79,7 @@ impl ScalarType for Cursor {
     /// Reading it is the list's business, which answers `CURSOR_INVALID` for one that is not its own.
     fn parse(value: Value) -> InputValueResult<Self> {
         match value {
-            Value::String(text) if text.len() <= LONGEST => Ok(Self(text)),
+            Value::String(text) if text.len() <= LONGEST => Ok(Self(text.trim().to_owned())),
             Value::String(_) => Err(InputValueError::custom("is longer than 200 characters")),
             value => Err(InputValueError::expected_type(value)),
         }
@@ -102,5 +110,12 @@ mod tests {
         assert_eq!(read.to_value(), Value::from("2026-11-20T12:00:00.000Z"));
         assert!(DateTime::parse(Value::from("yesterday")).is_err());
         assert!(Cursor::parse(Value::from("x".repeat(201))).is_err());
+    }
+
+    #[test]
+    fn a_cursor_comes_without_what_is_around_it() {
+        let read = |text: &str| Cursor::parse(Value::from(text)).expect("a text");
+        assert_eq!(read(" abc\r\n"), Cursor("abc".to_owned()));
+        assert_eq!((read("abc").given(), read("").given(), read("\n").given()), (Some("abc"), None, None));
     }
 }

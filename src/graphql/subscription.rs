@@ -89,7 +89,8 @@ where
     P: Fn(Vec<Delivery>) -> F,
     F: Future<Output = Result<Vec<Ready<T>>, Error>>,
 {
-    let after = after.map(|text| cursor::decode(topic, &text.0)).transpose()?;
+    let after = after.as_ref().and_then(Cursor::given);
+    let after = after.map(|text| cursor::decode(topic, text)).transpose()?;
     let handle = ctx.hub().attach(topic).await?;
     let clock = ctx.domain().clock.clone();
     Ok(live::stream(handle, after, prepare).map(move |item| {

@@ -1,10 +1,11 @@
 //! Whether the variables of a request fit the operation's definitions.
 //!
 //! Documents are validated once and without variables; this is done for each request, so that a wrong
-//! value is told in the same words whether the document was seen before or not.
+//! value is told in the same words whether the document was seen before or not. Numbers become what the
+//! executor takes.
 
 use async_graphql::parser::types::{BaseType, Type, VariableDefinition};
-use async_graphql::{Name, Positioned, ScalarType as _, Value, Variables};
+use async_graphql::{Name, Number, Positioned, ScalarType as _, Value, Variables};
 
 use super::error::Refusal;
 use super::scalar::{Cursor, DateTime, Url};
@@ -18,13 +19,13 @@ pub const UPLOAD: &str = "#__graphql_file__:";
 pub fn check(
     types: &Types,
     definitions: &[Positioned<VariableDefinition>],
-    variables: &Variables,
+    variables: &mut Variables,
     uploads: usize,
 ) -> Result<(), Refusal> {
     let check = Check { types, uploads };
     for definition in definitions {
         let (name, ty) = (&definition.node.name.node, &definition.node.var_type.node);
-        match variables.get(name) {
+        match variables.get_mut(name) {
             Some(value) => check.value(name, ty, value)?,
             None if ty.nullable || definition.node.default_value.is_some() => {}
             None => return Err(wrong(name, "is missing")),
@@ -39,21 +40,25 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn value(&self, path: &str, ty: &Type, value: &Value) -> Result<(), Refusal> {
-        match (value, &ty.base) {
+    fn value(&self, path: &str, ty: &Type, value: &mut Value) -> Result<(), Refusal> {
+        match (&mut *value, &ty.base) {
             (Value::Null, _) if ty.nullable => Ok(()),
             (Value::Null, _) => Err(wrong(path, "must not be null")),
             (Value::List(items), BaseType::List(item)) => items
-                .iter()
+                .iter_mut()
                 .enumerate()
                 .try_for_each(|(index, value)| self.value(&format!("{path}.{index}"), item, value)),
             // One value stands for a list of it.
             (value, BaseType::List(item)) => self.value(path, item, value),
+            (Value::Number(number), BaseType::Named(name)) if name == "Int" => {
+                *number = int(number).ok_or_else(|| wrong(path, "is not of type Int"))?.into();
+                Ok(())
+            }
             (value, BaseType::Named(name)) => self.named(path, name, value),
         }
     }
 
-    fn named(&self, path: &str, name: &Name, value: &Value) -> Result<(), Refusal> {
+    fn named(&self, path: &str, name: &Name, value: &mut Value) -> Result<(), Refusal> {
         let fits = match self.types.input(name) {
             Some(Input::Scalar) => self.scalar(name, value),
             Some(Input::Enum(values)) => match value {
@@ -72,7 +77,8 @@ impl Check<'_> {
 
     fn scalar(&self, name: &Name, value: &Value) -> bool {
         match name.as_str() {
-            "Int" => matches!(value, Value::Number(number) if number.as_i64().is_some_and(is_int)),
+            // Numbers have been looked at already.
+            "Int" => false,
             "Float" => matches!(value, Value::Number(_)),
             "String" => matches!(value, Value::String(_)),
             "Boolean" => matches!(value, Value::Boolean(_)),
@@ -94,12 +100,12 @@ impl Check<'_> {
         }
     }
 
-    fn object(&self, path: &str, name: &Name, value: &Value) -> Result<(), Refusal> {
+    fn object(&self, path: &str, name: &Name, value: &mut Value) -> Result<(), Refusal> {
         let (Some(Input::Object { fields, one_of }), Value::Object(given)) = (self.types.input(name), value)
         else {
             return Ok(());
         };
-        for (name, value) in given {
+        for (name, value) in given.iter_mut() {
             let path = format!("{path}.{name}");
             match fields.get(name.as_str()) {
                 Some(field) => self.value(&path, &field.ty, value)?,
@@ -118,8 +124,15 @@ impl Check<'_> {
     }
 }
 
-fn is_int(number: i64) -> bool {
-    i32::try_from(number).is_ok()
+/// An Int: a number without fraction, however it is written, of 32 bits.
+pub fn int(number: &Number) -> Option<i32> {
+    if let Some(whole) = number.as_i64() {
+        return i32::try_from(whole).ok();
+    }
+    let number = number.as_f64()?;
+    let range = f64::from(i32::MIN)..=f64::from(i32::MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "it is a whole number of 32 bits")]
+    (number.fract() == 0.0 && range.contains(&number)).then_some(number as i32)
 }
 
 /// Names in paths are the client's own text: what is too long is cut when it is shown.

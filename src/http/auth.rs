@@ -25,6 +25,12 @@ pub fn token(value: &str) -> Result<&str> {
     }
 }
 
+/// The token of a socket's payload, where many clients leave the scheme out.
+pub fn lenient_token(value: &str) -> Result<&str> {
+    let value = value.trim();
+    if value.is_empty() || value.contains(char::is_whitespace) { token(value) } else { Ok(value) }
+}
+
 /// Resolves when a socket or stream of this viewer must end; for a stranger never.
 pub async fn ended(app: App, viewer: Option<Viewer>) -> Error {
     match viewer {
@@ -43,6 +49,11 @@ mod tests {
         assert_eq!(token("bearer  abc ").ok(), Some("abc"));
         for bad in ["", "abc", "Bearer", "Bearer ", "Basic abc", "Bearerabc", "ääääää"] {
             assert!(token(bad).is_err(), "{bad}");
+        }
+        assert_eq!(lenient_token("Bearer abc").ok(), Some("abc"));
+        assert_eq!(lenient_token(" abc\n").ok(), Some("abc"));
+        for bad in ["", " ", "Basic abc", "abc def"] {
+            assert!(lenient_token(bad).is_err(), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue};
 
@@ -13,7 +13,17 @@ use crate::config::{HttpConfig, Origin};
 pub struct Cors {
     any: bool,
     origins: Vec<String>,
+    /// What pages may send.
+    headers: HeaderValue,
 }
+
+/// What pages may send in any case: what the API reads, and what clients and tracers add by themselves.
+const HEADERS: &str = "authorization, content-type, accept, x-request-id, x-requested-with, \
+                       graphql-require-preflight, apollo-require-preflight, x-graphql-event-stream-token, \
+                       last-event-id, cache-control, apollographql-client-name, apollographql-client-version, \
+                       graphql-client-name, graphql-client-version, x-apollo-operation-name, \
+                       x-apollo-operation-id, x-apollo-operation-type, x-apollo-tracing, \
+                       traceparent, tracestate, sentry-trace, baggage";
 
 impl Cors {
     /// Without a list, development lets any origin in and production none.
@@ -24,7 +34,9 @@ impl Cors {
             Origin::Named(origin) => Some(origin.clone()),
             Origin::Any => None,
         };
-        Self { any, origins: origins.iter().filter_map(named).collect() }
+        let headers = config.more_cors_headers().fold(HEADERS.to_owned(), |all, name| all + ", " + name);
+        let headers = HeaderValue::try_from(headers).unwrap_or(HeaderValue::from_static(HEADERS));
+        Self { any, origins: origins.iter().filter_map(named).collect(), headers }
     }
 
     /// Whether the request comes from no page, or from one that may call.
@@ -47,9 +59,8 @@ impl Cors {
     pub fn preflight(&self, request: &HeaderMap, methods: &'static str, response: &mut HeaderMap) {
         self.mark(request, response);
         response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        let allowed = "authorization, content-type, x-request-id, x-requested-with, graphql-require-preflight, \
-                       apollo-require-preflight, x-graphql-event-stream-token";
-        response.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
+        response.insert(ALLOW, HeaderValue::from_static(methods));
+        response.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.headers.clone());
         response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }
 

@@ -28,7 +28,7 @@ use crate::domain::account::Viewer;
 use crate::graphql::document::Operation;
 use crate::graphql::engine::{Engine, is_safe};
 use crate::graphql::error;
-use crate::graphql::request::{Incoming, RequestMeta};
+use crate::graphql::request::RequestMeta;
 use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
 
@@ -75,6 +75,7 @@ async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Resul
         let message = "Use POST, or GET for queries.";
         return Err(Answer::rejected(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
     }
+    body::require_plain(&parts.headers)?;
     match Content::of(&parts.headers) {
         Some(Content::Json) => {
             let bytes = read_json(http, &parts.headers, body).await?;
@@ -130,9 +131,8 @@ fn unsupported(multipart: bool) -> Answer {
 async fn run(http: &Http, parts: &Parts, received: Received<'_>, id: &RequestId) -> Result<Answer, Answer> {
     let started = Instant::now();
     let viewer = viewer(http, &parts.headers).await?;
-    let Received { incoming, uploads } = received;
-    let Incoming { query, variables, .. } = &incoming;
-    let operation = http.app.engine().admit(query, incoming.name(), variables, uploads.len()).await?;
+    let Received { mut incoming, uploads } = received;
+    let operation = incoming.admit(http.app.engine(), uploads.len()).await?;
     check_kind(&operation, &parts.method)?;
     let request = Engine::<crate::graphql::Query>::request(&operation, incoming.variables, uploads)
         .data(http.app.request_data(viewer, meta(parts, id)));

@@ -1,6 +1,6 @@
 //! Media types, as the GraphQL-over-HTTP draft has them.
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 
 /// What the answer is written as.
@@ -71,8 +71,20 @@ pub fn asks_for_events(headers: &HeaderMap) -> bool {
     ranges(headers).any(|range| weighed(range).is_some_and(|(_, name)| name == "text/event-stream"))
 }
 
+/// What the client accepts; a header with nothing in it says nothing.
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(ACCEPT).into_iter().flat_map(|value| value.to_str().unwrap_or_default().split(','))
+    let values = headers.get_all(ACCEPT).into_iter();
+    values
+        .flat_map(|value| value.to_str().unwrap_or("unreadable").split(','))
+        .filter(|range| !range.trim().is_empty())
+}
+
+/// Whether the body comes compressed or otherwise encoded.
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(CONTENT_ENCODING).into_iter();
+    codings
+        .flat_map(|value| value.to_str().unwrap_or("unreadable").split(',').map(str::trim))
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
 /// The weight of a range, in thousandths, and its name; `None` for what the client does not want, or not
@@ -138,7 +150,9 @@ mod tests {
     #[test]
     fn the_best_accepted_type_is_chosen() {
         assert_eq!(Media::accepted(&HeaderMap::new()), Some(Media::Json));
-        assert_eq!(accepted("*/*"), Some(Media::Json));
+        for nothing in ["", " ", " , ", "*/*"] {
+            assert_eq!(accepted(nothing), Some(Media::Json), "{nothing:?}");
+        }
         assert_eq!(
             accepted("application/graphql-response+json, application/json;q=0.9"),
             Some(Media::GraphqlResponse)
@@ -162,10 +176,12 @@ mod tests {
             takes_events(&headers)
         };
         assert!(takes_events(&HeaderMap::new()));
-        for value in ["text/event-stream", "application/json, text/Event-Stream;q=0.5", "text/*", "*/*"] {
+        for value in
+            ["text/event-stream", "application/json, text/Event-Stream;q=0.5", "text/*", "*/*", "", " ,"]
+        {
             assert!(takes(value), "{value}");
         }
-        for value in ["application/json", "text/event-stream;q=0", "text/html", ""] {
+        for value in ["application/json", "text/event-stream;q=0", "text/html"] {
             assert!(!takes(value), "{value}");
         }
         let mut headers = HeaderMap::new();
@@ -176,6 +192,22 @@ mod tests {
     }
 
     #[test]
+    fn bodies_come_as_they_are() {
+        let encoded = |value| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(value));
+            is_encoded(&headers)
+        };
+        assert!(!is_encoded(&HeaderMap::new()));
+        for value in ["", "identity", "Identity", "identity, identity"] {
+            assert!(!encoded(value), "{value}");
+        }
+        for value in ["gzip", "x-gzip", "deflate", "br", "zstd", "identity, gzip", "aes128gcm", "no-such"] {
+            assert!(encoded(value), "{value}");
+        }
+    }
+
+    #[test]
     fn bodies_are_json_or_multipart() {
         let of = |value| {
             let mut headers = HeaderMap::new();
@@ -183,7 +215,14 @@ mod tests {
             Content::of(&headers)
         };
         assert_eq!(of("application/json"), Some(Content::Json));
-        assert_eq!(of("application/json; charset=UTF-8"), Some(Content::Json));
+        for json in [
+            "application/json; charset=UTF-8",
+            "Application/JSON",
+            "application/json;charset=\"utf-8\"",
+            "application/json;",
+        ] {
+            assert_eq!(of(json), Some(Content::Json), "{json}");
+        }
         assert_eq!(of("application/json; charset=utf-16"), None);
         assert_eq!(of("multipart/form-data; boundary=x"), Some(Content::Multipart("x".to_owned())));
         assert_eq!(of("multipart/form-data"), None);

@@ -227,8 +227,7 @@ impl Operation {
         if let Some(admitted) = &self.admitted {
             return Ok(Arc::clone(admitted));
         }
-        let Incoming { query, variables, .. } = &self.incoming;
-        let admitted = self.http.app.engine().admit(query, self.incoming.name(), variables, 0).await?;
+        let admitted = self.incoming.admit(self.http.app.engine(), 0).await?;
         self.admitted = Some(Arc::clone(&admitted));
         Ok(admitted)
     }

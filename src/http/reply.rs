@@ -2,7 +2,9 @@
 
 use async_graphql::ServerError;
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
@@ -96,6 +98,7 @@ fn explain(headers: &mut HeaderMap, status: StatusCode) {
         StatusCode::UNAUTHORIZED => (WWW_AUTHENTICATE, "Bearer"),
         StatusCode::METHOD_NOT_ALLOWED => (ALLOW, METHODS),
         StatusCode::SERVICE_UNAVAILABLE => (RETRY_AFTER, "1"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (ACCEPT_ENCODING, "identity"),
         _ => return,
     };
     headers.insert(name, HeaderValue::from_static(value));
@@ -113,6 +116,8 @@ fn as_status(code: Code, media: Media) -> StatusCode {
         Code::ShardUnavailable | Code::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        // Not every client looks for the code in an answer that has another status.
+        Code::PersistedQueryNotSupported => StatusCode::OK,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -1,6 +1,7 @@
 //! `/graphql/ws`: graphql-transport-ws, written here because a wrapper can't have its close codes and
 //! bounds. One task holds a socket, its operations and its timers.
 
+mod credentials;
 mod protocol;
 
 use std::convert::Infallible;
@@ -42,6 +43,10 @@ pub async fn upgrade(State(http): State<Http>, request: Request) -> Response {
     if !http.cors.admits(&parts.headers) {
         return (StatusCode::FORBIDDEN, "This origin may not open sockets.\n").into_response();
     }
+    if parts.uri.query().is_some_and(credentials::is_in_query) {
+        let message = "Send the access token in connection_init, not in the address.\n";
+        return (StatusCode::BAD_REQUEST, message).into_response();
+    }
     let asked = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(asked) => asked.protocols([PROTOCOL]),
         Err(rejection) => return rejection.into_response(),
@@ -54,8 +59,8 @@ pub async fn upgrade(State(http): State<Http>, request: Request) -> Response {
             .into_response();
     };
     let meta = graphql::meta(&parts, &id);
-    let authorization =
-        parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = parts.headers.get(AUTHORIZATION);
+    let authorization = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let mut response = asked
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -214,7 +219,7 @@ impl Connection {
 }
 
 async fn authenticate(http: &Http, authorization: &str) -> Result<Viewer, Close> {
-    let viewer = async { http.app.authenticate(auth::token(authorization)?).await };
+    let viewer = async { http.app.authenticate(auth::lenient_token(authorization)?).await };
     viewer.await.map_err(|error| Close::because(&error))
 }
 

@@ -27,6 +27,7 @@ use super::operations::{MAX_ID, NoPlace, Operation, Operations, Running};
 use super::reply::{self, Answer};
 use super::seat::Seat;
 use super::{Http, body};
+use crate::graphql::error::Refusal;
 use crate::graphql::request::Incoming;
 use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
@@ -150,11 +151,17 @@ async fn accept(
     }
     let bytes = json(http, &parts.headers, body).await?;
     let incoming: Incoming<'_> = body::parse(&bytes)?;
-    let operation_id = incoming.operation_id.clone().filter(|id| !id.is_empty() && id.len() <= MAX_ID);
+    let operation_id =
+        incoming.extensions.operation_id.clone().filter(|id| !id.is_empty() && id.len() <= MAX_ID);
     let operation_id = operation_id
         .ok_or_else(|| body::bad("extensions.operationId is missing, or longer than 128 bytes."))?;
     let mut operation = Operation::new(http, viewer, meta(parts, id), incoming, event::addressed);
-    operation.admit().await?;
+    // Whatever has status 200 or 202 is expected to come on the stream.
+    let refused = |refusal: Refusal| match refusal.code() {
+        Code::PersistedQueryNotSupported => Answer::Rejected(StatusCode::BAD_REQUEST, refusal),
+        _ => refusal.into(),
+    };
+    operation.admit().await.map_err(refused)?;
     let place = reserved.running().place(&operation_id).map_err(no_place)?;
     if let Err(unsent) = reserved.send(place.run(operation)) {
         reserved.running().stop(&operation_id);
@@ -176,6 +183,7 @@ async fn stop(http: &Http, parts: &Parts, token: Option<&str>) -> Result<Respons
 }
 
 async fn json(http: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
+    body::require_plain(headers)?;
     if Content::of(headers) == Some(Content::Json) {
         return read_json(http, headers, body).await;
     }

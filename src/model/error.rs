@@ -34,6 +34,7 @@ pub enum Code {
     Internal,
     GraphqlParseFailed,
     GraphqlValidationFailed,
+    PersistedQueryNotSupported,
 }
 
 impl Code {
@@ -67,6 +68,7 @@ impl Code {
             Self::Internal => "INTERNAL",
             Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
         }
     }
 }
@@ -104,10 +106,13 @@ pub enum Error {
     /// Too much at once; try again after so many milliseconds.
     #[error("Too many requests; try again later.")]
     RateLimited { retry_after_ms: u64 },
-    #[error("first must be between 1 and {max}.")]
-    PageSizeInvalid { max: u32 },
+    #[error("{field} must be between 1 and {max}.")]
+    PageSizeInvalid { field: &'static str, max: u32 },
     #[error("The cursor is not one of this list.")]
     CursorInvalid,
+    /// The same of the cursor that a page ends before.
+    #[error("The cursor is not one of this list.")]
+    BeforeInvalid,
     #[error("The media is not ready.")]
     MediaNotReady,
     #[error("The file was refused: {0}.")]
@@ -156,7 +161,7 @@ impl Error {
             Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::PageSizeInvalid { .. } => Code::PageSizeInvalid,
-            Self::CursorInvalid => Code::CursorInvalid,
+            Self::CursorInvalid | Self::BeforeInvalid => Code::CursorInvalid,
             Self::MediaNotReady => Code::MediaNotReady,
             Self::MediaRejected(_) => Code::MediaRejected,
             Self::PayloadTooLarge { .. } => Code::PayloadTooLarge,
@@ -172,8 +177,9 @@ impl Error {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid { field, .. } => Some(field),
-            Self::PageSizeInvalid { .. } => Some("first"),
+            Self::PageSizeInvalid { field, .. } => Some(field),
             Self::CursorInvalid => Some("after"),
+            Self::BeforeInvalid => Some("before"),
             _ => None,
         }
     }

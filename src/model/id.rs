@@ -135,7 +135,7 @@ macro_rules! ids {
             /// Reads an id that a client sent. An id of another kind names nothing here, which is an
             /// input error and not a missing row.
             pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
-                Uuid::try_parse(text)
+                Uuid::try_parse(text.trim())
                     .ok()
                     .and_then(|id| Self::try_from(id).ok())
                     .ok_or_else(|| Error::invalid(field, concat!("is not the id of a ", stringify!($kind))))

@@ -103,7 +103,7 @@ pub struct Page {
 impl Page {
     /// The first rows behind a cursor.
     pub fn parse(list: List, first: i32, after: Option<&str>) -> Result<Self> {
-        let after = after.map(|cursor| Place::decode(list, cursor)).transpose()?;
+        let after = given(after).map(|cursor| Place::decode(list, cursor)).transpose()?;
         Ok(Self { size: size("first", first)?, after, before: None, from_end: false })
     }
 
@@ -114,17 +114,16 @@ impl Page {
         (last, before): (Option<i32>, Option<&str>),
         default: u32,
     ) -> Result<Self> {
+        let (after, before) = (given(after), given(before));
         let (size, from_end) = match (first, last) {
             (Some(_), Some(_)) => return Err(Error::invalid("last", "can't be given together with first")),
             (Some(first), None) => (size("first", first)?, false),
             (None, Some(last)) => (size("last", last)?, true),
             (None, None) => (default, after.is_none()),
         };
-        let place = |field, cursor: Option<&str>| match cursor.map(|cursor| Place::decode(of, cursor)) {
-            Some(Err(_)) if field == "before" => Err(Error::invalid(field, "is not a cursor of this list")),
-            place => place.transpose(),
-        };
-        Ok(Self { size, after: place("after", after)?, before: place("before", before)?, from_end })
+        let after = after.map(|cursor| Place::decode(of, cursor)).transpose()?;
+        let before = before.map(|cursor| Place::decode(of, cursor)).transpose();
+        Ok(Self { size, after, before: before.map_err(|_| Error::BeforeInvalid)?, from_end })
     }
 
     /// How many rows to read: one more than are shown tells whether there are more.
@@ -133,12 +132,16 @@ impl Page {
     }
 }
 
+/// The cursor, if there is one: many clients ask for the first page with an empty one.
+pub fn given(cursor: Option<&str>) -> Option<&str> {
+    cursor.filter(|cursor| !cursor.is_empty())
+}
+
 /// The size of a page that a client asks for in `field`, checked.
 pub fn size(field: &'static str, asked: i32) -> Result<u32> {
     match u32::try_from(asked) {
         Ok(size @ 1..=MAX_PAGE) => Ok(size),
-        _ if field == "first" => Err(Error::PageSizeInvalid { max: MAX_PAGE }),
-        _ => Err(Error::invalid(field, format!("must be between 1 and {MAX_PAGE}"))),
+        _ => Err(Error::PageSizeInvalid { field, max: MAX_PAGE }),
     }
 }
 
@@ -172,6 +175,7 @@ impl<T> Slice<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Code;
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_only() {
@@ -194,11 +198,30 @@ mod tests {
     #[test]
     fn pages_have_1_to_100_rows() {
         for bad in [i32::MIN, -1, 0, 101, i32::MAX] {
-            assert!(matches!(Page::parse(List::Feed, bad, None), Err(Error::PageSizeInvalid { max: 100 })));
-            assert!(Page::parse_both(List::Messages, (None, None), (Some(bad), None), 20).is_err());
+            assert!(matches!(
+                Page::parse(List::Feed, bad, None),
+                Err(Error::PageSizeInvalid { field: "first", max: 100 })
+            ));
+            for (field, first, last) in [("first", Some(bad), None), ("last", None, Some(bad))] {
+                let error =
+                    Page::parse_both(List::Messages, (first, None), (last, None), 20).expect_err(field);
+                assert_eq!((error.code(), error.field()), (Code::PageSizeInvalid, Some(field)));
+            }
         }
         assert_eq!(Page::parse(List::Feed, 100, None).expect("a page").limit(), 101);
         assert!(Page::parse_both(List::Messages, (Some(1), None), (Some(1), None), 20).is_err());
+    }
+
+    #[test]
+    fn an_empty_cursor_is_none() {
+        let both =
+            |after, before| Page::parse_both(List::Messages, (None, Some(after)), (None, Some(before)), 20);
+        assert_eq!(both("", "").ok(), Page::parse_both(List::Messages, (None, None), (None, None), 20).ok());
+        assert_eq!(Page::parse(List::Feed, 1, Some("")).ok(), Page::parse(List::Feed, 1, None).ok());
+        for (after, before, field) in [(" ", "", "after"), ("", "AAAA", "before")] {
+            let error = both(after, before).expect_err(field);
+            assert_eq!((error.code(), error.field()), (Code::CursorInvalid, Some(field)));
+        }
     }
 
     #[test]

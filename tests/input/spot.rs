@@ -21,6 +21,8 @@ pub struct Spot {
     pub path: Vec<String>,
     of: Type,
     in_list: bool,
+    /// Whether the schema says what it is when it is left out.
+    pub has_default: bool,
     /// The least that the document takes, good.
     variables: Map<String, Value>,
 }
@@ -97,7 +99,8 @@ impl Finder<'_> {
         let mut path = above.to_vec();
         path.push(value.name.node.to_string());
         let of = &value.ty.node;
-        spots.push(self.spot(path.clone(), of.clone(), false));
+        let has_default = value.default_value.is_some();
+        spots.push(Spot { has_default, ..self.spot(path.clone(), of.clone(), false) });
         if let BaseType::List(item) = &of.base {
             spots.push(self.spot(path.clone(), Type::clone(item), true));
         }
@@ -124,7 +127,7 @@ impl Finder<'_> {
             if self.schema.is_composite(named(&self.field.ty.node)) { "{ __typename }" } else { "" };
         let asked = format!("{name}({}) {selection}", given.join(", "));
         let document = self.document(&defined.join(", "), &asked);
-        Spot { document, field: name.to_owned(), path, of, in_list, variables }
+        Spot { document, field: name.to_owned(), path, of, in_list, has_default: false, variables }
     }
 
     /// The way from a root to the type.

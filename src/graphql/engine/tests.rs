@@ -10,8 +10,8 @@ use crate::telemetry::RequestId;
 /// The answer as JSON; a refusal has no `data`.
 async fn ask(engine: &TestEngine, text: &str, variables: serde_json::Value) -> serde_json::Value {
     let id = RequestId::from_static("r");
-    let variables = Variables::from_json(variables);
-    match engine.admit(text, None, &variables, 0).await {
+    let mut variables = Variables::from_json(variables);
+    match engine.admit(text, None, &mut variables, 0).await {
         Ok(operation) => {
             let mut response = engine.execute(TestEngine::request(&operation, variables, Vec::new())).await;
             error::finish(&mut response.errors, &id);
@@ -61,6 +61,9 @@ async fn wrong_variables_are_told_alike_for_seen_and_unseen_documents() {
         (add, json!({"a": 1}), json!({"a": "1"})),
         (add, json!({"a": 1}), json!({"a": 1.5})),
         (add, json!({"a": 1}), json!({"a": 9_999_999_999_i64})),
+        (add, json!({"a": 1.0}), json!({"a": 5.5})),
+        (add, json!({"a": 2_147_483_647.0}), json!({"a": 2_147_483_648.0})),
+        (add, json!({"a": -2_147_483_648.0}), json!({"a": 1e300})),
         (paint, good_paint.clone(), json!({"input": {"color": "BLUE"}})),
         (paint, good_paint.clone(), json!({"input": {}})),
         (paint, good_paint.clone(), json!({"input": {"color": "RED", "bogus": 1}})),
@@ -81,6 +84,9 @@ async fn wrong_variables_are_told_alike_for_seen_and_unseen_documents() {
     insta::assert_snapshot!(told.join("\n"), @r#"
     BAD_USER_INPUT "a" "a is missing"
     BAD_USER_INPUT "a" "a must not be null"
+    BAD_USER_INPUT "a" "a is not of type Int"
+    BAD_USER_INPUT "a" "a is not of type Int"
+    BAD_USER_INPUT "a" "a is not of type Int"
     BAD_USER_INPUT "a" "a is not of type Int"
     BAD_USER_INPUT "a" "a is not of type Int"
     BAD_USER_INPUT "a" "a is not of type Int"
@@ -111,6 +117,60 @@ async fn omitted_and_default_variables_are_fine() {
         ask(&engine, text, json!({"input": {"color": "RED"}})).await,
         json!({"data": {"paint": "true  7"}})
     );
+}
+
+/// GraphQL, Input Coercion of Int: a number without fraction is one, however the client writes it
+/// (graphql-js #827).
+#[tokio::test]
+async fn numbers_without_fraction_are_ints_wherever_they_stand() {
+    let engine = engine();
+    let cases = [
+        ("query($v: Int!) { add(a: $v, b: 1) }", json!(5.0), json!({"add": 6})),
+        ("query($v: Int!) { add(a: $v, b: 1) }", json!(1e3), json!({"add": 1001})),
+        ("query($v: Int!) { add(a: $v, b: 1) }", json!(-0.0), json!({"add": 1})),
+        ("query($v: [Int!]!) { sum(of: $v) }", json!([1.0, 2, 3.0]), json!({"sum": 6})),
+        ("query($v: [Int!]!) { sum(of: $v) }", json!(4.0), json!({"sum": 4})),
+        (
+            "query($v: Paint!) { paint(input: $v) }",
+            json!({"color": "RED", "times": 3.0}),
+            json!({"paint": "true  3"}),
+        ),
+        ("query($v: Target!) { target(of: $v) }", json!({"id": 9.0}), json!({"target": "9"})),
+    ];
+    for (text, value, expected) in cases {
+        for _ in 0..2 {
+            assert_eq!(ask(&engine, text, json!({"v": value})).await, json!({"data": expected}), "{text}");
+        }
+    }
+    let literal = ask(&engine, "{ add(a: 5.0, b: 1) }", json!({})).await;
+    assert_eq!(code(&literal), "GRAPHQL_VALIDATION_FAILED");
+}
+
+#[tokio::test]
+async fn a_page_is_measured_however_its_size_is_written() {
+    let text = "query($n: Int!) { node { nodes(first: $n) { id } } }";
+    for size in [json!(1_000_000), json!(1_000_000.0)] {
+        assert_eq!(code(&ask(&engine(), text, json!({"n": size})).await), "QUERY_TOO_COMPLEX");
+    }
+}
+
+/// GraphQL, September 2025, String Value.
+#[tokio::test]
+async fn strings_may_escape_any_character() {
+    let engine = engine();
+    for escaped in [r"\ud83d\ude00", r"\u{1F600}", "😀"] {
+        let text = format!("{{ hello(name: \"{escaped}\") }}");
+        assert_eq!(ask(&engine, &text, json!({})).await, json!({"data": {"hello": "😀"}}), "{escaped}");
+    }
+    for bad in [r"\ud83d", r"\ude00", r"\u{110000}"] {
+        let answer = ask(&engine, &format!("{{ hello(name: \"{bad}\") }}"), json!({})).await;
+        assert_eq!(code(&answer), "GRAPHQL_PARSE_FAILED", "{bad}");
+        assert_eq!(answer["errors"][0]["locations"], json!([{"line": 1, "column": 16}]));
+    }
+    for forged in [r"\u0023__graphql_file__:0", r"\u{23}__graphql\u005ffile__:0"] {
+        let text = format!("mutation {{ upload(file: \"{forged}\") }}");
+        assert_eq!(code(&ask(&engine, &text, json!({})).await), "BAD_USER_INPUT", "{forged}");
+    }
 }
 
 #[tokio::test]
@@ -146,14 +206,14 @@ async fn an_operation_is_chosen_by_its_name() {
     let engine = engine();
     let text = "query A { ...F } query B { node { id } } fragment F on Query { hello }";
     for _ in 0..2 {
-        let chosen = engine.admit(text, Some("A"), &Variables::default(), 0).await.expect("A");
+        let chosen = engine.admit(text, Some("A"), &mut Variables::default(), 0).await.expect("A");
         let answer = engine.execute(TestEngine::request(&chosen, Variables::default(), Vec::new())).await;
         assert_eq!(answer.data, Value::from_json(json!({"hello": "world"})).expect("a value"));
         assert_eq!(chosen.document.fragments.len(), 1);
-        let other = engine.admit(text, Some("B"), &Variables::default(), 0).await.expect("B");
+        let other = engine.admit(text, Some("B"), &mut Variables::default(), 0).await.expect("B");
         assert!(other.document.fragments.is_empty());
-        assert!(engine.admit(text, Some("C"), &Variables::default(), 0).await.is_err());
-        assert!(engine.admit(text, None, &Variables::default(), 0).await.is_err());
+        assert!(engine.admit(text, Some("C"), &mut Variables::default(), 0).await.is_err());
+        assert!(engine.admit(text, None, &mut Variables::default(), 0).await.is_err());
     }
 }
 
@@ -167,8 +227,10 @@ async fn the_cost_of_a_known_document_follows_its_variables() {
 #[tokio::test]
 async fn a_subscription_gives_its_items() {
     let engine = engine();
-    let operation =
-        engine.admit("subscription { count(to: 3) }", None, &Variables::default(), 0).await.expect("fine");
+    let operation = engine
+        .admit("subscription { count(to: 3) }", None, &mut Variables::default(), 0)
+        .await
+        .expect("fine");
     let request = TestEngine::request(&operation, Variables::default(), Vec::new());
     assert_eq!(engine.stream(request).count().await, 3);
 }

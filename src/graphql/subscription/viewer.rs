@@ -86,7 +86,8 @@ impl ViewerSubscription {
     ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
         let viewer = ctx.require_viewer()?.clone();
         let user = viewer.user;
-        let after = after.map(|text| cursor::decode_places(user, &text.0)).transpose()?;
+        let after = after.as_ref().and_then(Cursor::given);
+        let after = after.map(|text| cursor::decode_places(user, text)).transpose()?;
         let topics = topics.unwrap_or_else(|| EventTopic::ALL.to_vec());
         let log = ctx.hub().attach(Topic::Receiver(user)).await?;
         let mut places = Places {

@@ -6,7 +6,9 @@ use async_graphql::{Response, ServerError};
 use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use super::credentials;
 use crate::graphql::request::Incoming;
 use crate::http::operations::{MAX_ID, Told};
 use crate::model::Error;
@@ -20,12 +22,12 @@ const MAX_REASON: usize = 123;
 /// What a client says.
 pub enum FromClient<'a> {
     Init {
-        authorization: Option<Cow<'a, str>>,
+        authorization: Option<String>,
     },
     /// With `authorization`, a fresh access token; the payload is then none to be sent back.
     Ping {
         payload: Option<&'a RawValue>,
-        authorization: Option<Cow<'a, str>>,
+        authorization: Option<String>,
     },
     Pong,
     Subscribe {
@@ -47,15 +49,11 @@ struct Envelope<'a> {
     payload: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize, Default)]
-struct Credentials<'a> {
-    #[serde(default, borrow, alias = "Authorization")]
-    authorization: Option<Cow<'a, str>>,
-}
-
 impl<'a> FromClient<'a> {
     /// Reads a message; one that is not of the protocol ends the socket.
     pub fn parse(text: &'a str) -> Result<Self, Close> {
+        // Some clients write a byte order mark first.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let Envelope { kind, id, payload } = serde_json::from_str(text)
             .map_err(|_| Close::invalid("The message is not one of the protocol"))?;
         match &*kind {
@@ -79,11 +77,12 @@ impl<'a> FromClient<'a> {
 }
 
 /// What a payload says of who sends it.
-fn authorization(payload: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Close> {
+fn authorization(payload: Option<&RawValue>) -> Result<Option<String>, Close> {
     let Some(payload) = payload else { return Ok(None) };
-    let credentials: Option<Credentials<'_>> = serde_json::from_str(payload.get())
-        .map_err(|_| Close::invalid("The payload is not an object, or its authorization is not a text"))?;
-    Ok(credentials.unwrap_or_default().authorization)
+    let payload: Option<Map<String, Value>> =
+        serde_json::from_str(payload.get()).map_err(|_| Close::invalid("The payload is not an object"))?;
+    let payload = payload.unwrap_or_default();
+    Ok(credentials::token(&payload)?.map(str::to_owned))
 }
 
 fn required(id: Option<Cow<'_, str>>) -> Result<Cow<'_, str>, Close> {
@@ -203,7 +202,9 @@ mod tests {
 
     #[test]
     fn messages_are_read() {
-        let init = FromClient::parse(r#"{"type":"connection_init","payload":{"Authorization":"Bearer x"}}"#);
+        let init = FromClient::parse(
+            "\u{feff}{\"type\":\"connection_init\",\"payload\":{\"Authorization\":\"Bearer x\"}}",
+        );
         assert!(matches!(init, Ok(FromClient::Init { authorization: Some(text) }) if text == "Bearer x"));
         for empty in [r#"{"type":"connection_init"}"#, r#"{"type":"connection_init","payload":null}"#] {
             assert!(matches!(FromClient::parse(empty), Ok(FromClient::Init { authorization: None })));
@@ -239,6 +240,7 @@ mod tests {
             r#"{"type":"complete"}"#,
             r#"{"type":"connection_init","payload":"x"}"#,
             r#"{"type":"connection_init","payload":{"authorization":1}}"#,
+            r#"{"type":"connection_init","payload":{"auth":{"token":"x"}}}"#,
             r#"{"type":"ping","payload":{"authorization":1}}"#,
         ] {
             assert_eq!(FromClient::parse(bad).err().map(|close| close.code), Some(4400), "{bad}");

@@ -1,0 +1,84 @@
+//! A checkout with CRLF, as Git makes it on Windows, still has scripts that run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn git(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .args(["-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "core.safecrlf=false"])
+        .args(arguments)
+        .output()
+        .expect("git runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// What a container or a shell reads, by its place or its first line.
+fn is_for_linux(path: &Path, text: &[u8]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    text.starts_with(b"#!")
+        || path.starts_with("docker")
+        || ["Dockerfile", "Makefile", "docker-compose", ".env", ".dockerignore"]
+            .iter()
+            .any(|start| name.starts_with(start))
+        || name.ends_with(".sh")
+}
+
+/// All files that are not left out of the repository.
+fn files() -> Vec<PathBuf> {
+    let left_out = ["target", ".git", "node_modules"];
+    let entries = walk(Path::new(ROOT), &left_out);
+    entries.into_iter().map(|path| path.strip_prefix(ROOT).expect("inside").to_owned()).collect()
+}
+
+fn walk(folder: &Path, left_out: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (path, kind) = (entry.path(), entry.file_type().expect("a type"));
+        if kind.is_dir() && !left_out.iter().any(|name| entry.file_name() == *name) {
+            found.extend(walk(&path, left_out));
+        } else if kind.is_file() {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn scripts_keep_their_line_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    git(folder, &["init", "-q"]);
+    let mut scripts = Vec::new();
+    for file in files() {
+        let text = std::fs::read(Path::new(ROOT).join(&file)).expect("a file");
+        if file == Path::new(".gitattributes") || (file != Path::new(".git") && is_for_linux(&file, &text)) {
+            let copy = folder.join(&file);
+            std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+            std::fs::write(&copy, text).expect("written");
+            scripts.push(file);
+        }
+    }
+    for known in [".gitattributes", "docker/replica.sh", "scripts/setup.sh", "Dockerfile", "Makefile"] {
+        assert!(scripts.iter().any(|file| file == Path::new(known)), "{known} is not among {scripts:?}");
+    }
+    git(folder, &["add", "--force", "--all"]);
+    for file in &scripts {
+        std::fs::remove_file(folder.join(file)).expect("removed");
+    }
+    git(folder, &["checkout", "-q", "--", "."]);
+    let broken: Vec<_> = scripts
+        .iter()
+        .filter(|file| *file != Path::new(".gitattributes"))
+        .filter(|file| std::fs::read(folder.join(file)).expect("checked out").contains(&b'\r'))
+        .collect();
+    assert!(broken.is_empty(), "these get CRLF: {broken:?}");
+}
