@@ -7,6 +7,7 @@ pub mod backfill;
 pub mod claim;
 pub mod coalesce;
 pub mod comment;
+mod columns;
 mod connection;
 pub mod conversation;
 pub mod edge;
@@ -152,7 +153,8 @@ impl Store {
     }
 
     /// Runs one transaction on the slot's shard: the rows, the counters and the events, or nothing. It is
-    /// run again after a serialization failure or a deadlock, so `work` has no effects outside `Tx`.
+    /// run again after a serialization failure, a deadlock or a statement that the server wants prepared anew, so
+    /// `work` has no effects outside `Tx`.
     pub async fn tx<T, F, R>(&self, slot: Slot, work: F) -> Result<T>
     where
         F: Fn(Tx) -> R,

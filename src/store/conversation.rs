@@ -1,10 +1,13 @@
 //! Conversations and who takes part in them.
 
+use std::sync::LazyLock;
+
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
+use super::columns::columns;
 use super::shard::failure;
 use super::{Connection, Tx, member, sql_with};
 use crate::model::conversation::ConversationKind;
@@ -32,6 +35,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The columns of a row, as statements name them.
+static COLUMNS: LazyLock<String> = LazyLock::new(columns::<Entity>);
 
 impl Model {
     pub fn id(&self) -> ConversationId {
@@ -103,11 +109,15 @@ pub struct Standing {
 
 /// Where a conversation stands now.
 pub async fn standing(connection: &Connection, id: ConversationId) -> Result<Option<Standing>> {
-    let sql = "select c.*, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
-        from conversations c left join lateral (
-            select seq, created_at from messages where conversation_id = c.id order by seq desc limit 1
-        ) last on true where c.id = $1";
-    Standing::find_by_statement(sql_with(sql, [id.uuid().into()])).one(connection).await.map_err(failure)
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "select {columns}, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
+        from conversations left join lateral (
+            select m.seq, m.created_at from messages m where m.conversation_id = conversations.id
+            order by m.seq desc limit 1
+        ) last on true where conversations.id = $1"
+    );
+    Standing::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(connection).await.map_err(failure)
 }
 
 #[derive(FromQueryResult)]
@@ -202,14 +212,17 @@ pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
 /// given in the order of the commits and have no holes. The answer has the new numbers. But in the thread of
 /// a post, the sender's membership tells the message's number from then on.
 pub async fn count_message(tx: &Tx, id: ConversationId, sender: UserId) -> Result<Option<Model>> {
-    let sql = "with counted as (
-            update conversations set seq = seq + 1, change = change + 1 where id = $1 returning *),
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "with conversations as (
+            update conversations set seq = seq + 1, change = change + 1 where id = $1 returning {columns}),
         wrote as (
-            update members m set sent_seq = c.seq from counted c
+            update members m set sent_seq = c.seq from conversations c
             where m.conversation_id = c.id and m.user_id = $2 and c.kind <> $3)
-        select * from counted";
+        select {columns} from conversations"
+    );
     let thread = ConversationKind::Post as i16;
-    Model::find_by_statement(sql_with(sql, [id.uuid().into(), sender.uuid().into(), thread.into()]))
+    Model::find_by_statement(sql_with(&sql, [id.uuid().into(), sender.uuid().into(), thread.into()]))
         .one(tx.connection())
         .await
         .map_err(failure)
@@ -217,12 +230,14 @@ pub async fn count_message(tx: &Tx, id: ConversationId, sender: UserId) -> Resul
 
 /// Counts a change that is no new message, and holds the conversation until the transaction ends.
 pub async fn count_change(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
-    let sql = "update conversations set change = change + 1 where id = $1 returning *";
-    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+    let columns = &*COLUMNS;
+    let sql = format!("update conversations set change = change + 1 where id = $1 returning {columns}");
+    Model::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }
 
 /// Holds the conversation until the transaction ends.
 pub async fn lock(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
-    let sql = "select * from conversations where id = $1 for no key update";
-    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+    let columns = &*COLUMNS;
+    let sql = format!("select {columns} from conversations where id = $1 for no key update");
+    Model::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }

@@ -62,7 +62,8 @@ impl Tx {
             let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
             let subjects: Vec<String> = events.iter().map(|event| event.subject.clone()).collect();
             let payloads: Vec<String> = events.iter().map(|event| event.payload.clone()).collect();
-            let sql = "insert into outbox (id, subject, payload) select * from unnest($1::uuid[], $2::text[], $3::text[])";
+            let sql = "insert into outbox (id, subject, payload)
+                select id, subject, payload from unnest($1::uuid[], $2::text[], $3::text[]) as event (id, subject, payload)";
             inner
                 .connection
                 .execute_raw(sql_with(sql, [ids.into(), subjects.into(), payloads.into()]))
