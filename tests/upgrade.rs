@@ -5,11 +5,15 @@ mod listener;
 mod story;
 
 
-use fowergram::app::Role;
+use fowergram::app::{App, Role};
 use fowergram::dev::Pgbouncer;
+use fowergram::store::Connection;
 use futures_util::future::join_all;
+use sea_orm::ConnectionTrait as _;
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
+use crate::harness::client::{Client, Person, text};
 use crate::harness::stack::DATABASE;
 use crate::harness::{SHARDS, World, serve};
 use documents::Documents;
@@ -128,9 +132,52 @@ async fn old_code_runs_while_columns_come_and_go() {
     join_all(poolers.iter().map(Pgbouncer::stop)).await;
 }
 
+/// Does something with the one session that a process has with a person's shard.
+async fn in_session(app: &App, person: &Person, sql: &str) {
+    let run = async |connection: Connection| {
+        connection.execute_unprepared(sql).await.map(|_| ()).map_err(fowergram::model::Error::internal)
+    };
+    app.domain().store.read(person.user_id().slot(), run).await.expect("done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_session_has_lost_is_prepared_anew() {
+    let world = World::new().await;
+    let (app, address) = world.api_with(&[&["--shard-pool-size=1"], &PATIENT[..]].concat()).await;
+    world.process(Role::Worker).await;
+    let ada = Client::new(address).sign_up("ada").await;
+    let post = ada.client.post("mine").await;
+    let rename = "mutation ($input: ProfileInput!) { updateProfile(input: $input) { user { fullName } } }";
+    let every_name = "do $$ begin
+        for number in 1..300 loop
+            begin
+                execute format('prepare sqlx_s_%s as select 1', number);
+            exception when duplicate_prepared_statement then null;
+            end;
+        end loop; end $$";
+    for (turn, harm) in ["deallocate all", every_name, "deallocate all"].into_iter().enumerate() {
+        for operation in ["read", "write"] {
+            in_session(&app, &ada, harm).await;
+            if operation == "read" {
+                // A statement that was prepared before, and one that was not.
+                let query = "query ($id: ID!) { viewer { email } post(id: $id) { caption } }";
+                assert_eq!(ada.client.data(query, json!({ "id": post })).await["post"]["caption"], "mine");
+                let more = ["sessions { id }", "notifications { nodes { id } }", "conversations { nodes { id } }"];
+                ada.client.data(&format!("{{ viewer {{ {} }} }}", more[turn]), json!({})).await;
+            } else {
+                let name = format!("Ada {turn}");
+                let data = ada.client.data(rename, json!({ "input": { "fullName": name } })).await;
+                assert_eq!(data["updateProfile"]["user"]["fullName"], name.as_str());
+                ada.comment(&post, None, "still here").await;
+            }
+        }
+    }
+    world.close().await;
+}
+
 async fn tables(world: &World) -> Vec<String> {
     let rows = world.rows(0, "select table_name from sharded_tables").await;
-    rows.iter().map(|row| crate::harness::client::text(&row["table_name"])).collect()
+    rows.iter().map(|row| text(&row["table_name"])).collect()
 }
 
 fn names(sql: &str, table: &str) -> bool {

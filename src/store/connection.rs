@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::model::wal::WalPosition;
 pub use prepared::is_stale;
-use prepared::{Generation, Query, in_generation, prepared};
+use prepared::{Generation, Query, in_generation, is_name_taken, prepared};
 
 /// How long a connection may have been idle to be lent without a question.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -227,7 +227,7 @@ impl Connection {
                     Err(Error::Database(report)) if is_stale(&**report) => {
                         tracing::info!(cause = %report, "statements are prepared anew");
                         self.generation.end(generation);
-                        link.clear_cached_statements().await?;
+                        forget_prepared(link, &**report).await?;
                     }
                     _ => return result,
                 }
@@ -242,7 +242,7 @@ impl Connection {
 
     async fn run<T>(
         &self,
-        work: impl AsyncFnOnce(&mut PgConnection, State) -> Result<T, Error>,
+        work: impl AsyncFnOnce(&mut Object<Manager>, State) -> Result<T, Error>,
     ) -> Result<T, DbErr> {
         let mut held = self.held.lock().await;
         let before = std::mem::replace(&mut held.state, State::Busy);
@@ -286,6 +286,17 @@ impl Standing {
         };
         Ok(Self { standby: row.try_get("standby")?, position })
     }
+}
+
+/// Leaves nothing prepared that the server was found to know otherwise. Where names are taken, only a new session has
+/// none; with the old one ends its transaction.
+async fn forget_prepared(link: &mut Object<Manager>, report: &dyn DatabaseError) -> Result<(), Error> {
+    if !is_name_taken(report) {
+        return link.clear_cached_statements().await;
+    }
+    let pool = Object::pool(link).ok_or(Error::PoolClosed)?;
+    **link = Box::pin(pool.manager().options.connect()).await?;
+    Ok(())
 }
 
 async fn stands(link: &mut PgConnection) -> Result<Standing, Error> {

@@ -50,7 +50,12 @@ pub fn is_stale(report: &dyn DatabaseError) -> bool {
     match report.code().as_deref() {
         // Of all that is not supported, only this is so by the time.
         Some("0A000") => routine() == Some("RevalidateCachedQuery"),
-        Some("26000" | "42P05") => true,
-        _ => false,
+        Some("26000") => true,
+        _ => is_name_taken(report),
     }
+}
+
+/// Whether the session has another statement under the name that one was to get.
+pub fn is_name_taken(report: &dyn DatabaseError) -> bool {
+    report.code().as_deref() == Some("42P05")
 }
