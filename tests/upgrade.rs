@@ -20,10 +20,12 @@ use documents::Documents;
 use story::Lane;
 
 /// What a release does to each table, in turn; between two of them everything is done once.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "alter table {table} add column probe integer",
     "alter table {table} drop column probe, add column probe text not null default 'constant'",
     "alter table {table} drop column probe",
+    // Names that other tables have: what is joined must say whose columns it means.
+    "{others}",
     // Not for a release: the results of statements that name their columns change too.
     "{texts}",
 ];
@@ -33,7 +35,11 @@ const TABLES: &str = "select quote_ident(relname), coalesce((
         select 'alter table ' || quote_ident(relname) || string_agg(
             ' alter column ' || quote_ident(attname) || ' type varchar', ',')
         from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped and atttypid = 'text'::regtype
-    ), 'select')
+    ), 'select'), (
+        select 'alter table ' || quote_ident(relname) || string_agg(
+            distinct ' add column if not exists ' || quote_ident(column_name) || ' integer', ',')
+        from information_schema.columns where table_schema = 'public' and table_name <> relname
+    )
     from pg_class c where relkind = 'r' and relnamespace = 'public'::regnamespace order by relname";
 
 /// Longer than this machine takes for anything when it is busy.
@@ -46,9 +52,9 @@ async fn change(url: &str, step: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await
     };
     run(&mut connection, "set lock_timeout = '250ms'").await.expect("set");
-    let tables: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(&mut connection).await.expect("tables");
-    for (table, texts) in tables {
-        let sql = step.replace("{table}", &table).replace("{texts}", &texts);
+    let tables: Vec<(String, String, String)> = sqlx::query_as(TABLES).fetch_all(&mut connection).await.expect("tables");
+    for (table, texts, others) in tables {
+        let sql = step.replace("{table}", &table).replace("{texts}", &texts).replace("{others}", &others);
         while let Err(error) = run(&mut connection, &sql).await {
             let code = error.as_database_error().and_then(|report| report.code());
             // Nobody gave the table up in time.
