@@ -6,6 +6,7 @@ pub mod audit;
 pub mod backfill;
 pub mod claim;
 pub mod coalesce;
+mod columns;
 pub mod comment;
 mod connection;
 pub mod conversation;
@@ -153,7 +154,8 @@ impl Store {
     }
 
     /// Runs one transaction on the slot's shard: the rows, the counters and the events, or nothing. It is
-    /// run again after a serialization failure or a deadlock, so `work` has no effects outside `Tx`.
+    /// run again after a serialization failure, a deadlock or a statement that the server wants prepared anew, so
+    /// `work` has no effects outside `Tx`.
     pub async fn tx<T, F, R>(&self, slot: Slot, work: F) -> Result<T>
     where
         F: Fn(Tx) -> R,

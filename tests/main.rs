@@ -39,5 +39,6 @@ mod stranger;
 mod subscriber;
 mod torture;
 mod typing;
+mod upgrade;
 mod viewer_events;
 mod walk;

@@ -3,10 +3,13 @@
 //! Every change of a row compares who holds it, in which state and until when, so that of two that
 //! would change it one finds that it is too late.
 
+use std::sync::LazyLock;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, IntoActiveModel, TryInsertResult};
 use time::OffsetDateTime;
 
+use super::columns::columns;
 use super::shard::{Shard, failure};
 use super::{Connection, Tx, sql_with};
 use crate::model::claim::{ClaimState, Name};
@@ -33,6 +36,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The columns of a row, as statements name them.
+pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(columns::<Entity>);
 
 fn key(name: &Name) -> (i16, i16, String) {
     (name.slot().column(), name.kind().column(), name.text().to_owned())

@@ -1,12 +1,14 @@
 //! Comments and replies; in their post's slot.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
+use super::columns::columns;
 use super::shard::failure;
 use super::tx::{column, id_array_literal};
 use super::{Connection, Tx, sql_with};
@@ -34,6 +36,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The columns of a row, as statements name them.
+pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(columns::<Entity>);
 
 impl Model {
     pub fn id(&self) -> CommentId {

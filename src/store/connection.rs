@@ -4,12 +4,13 @@
 //! much as a read by key does. Here one that lay idle is asked before its next use, and one that was
 //! given back in the middle of a statement or a transaction is closed.
 
+mod prepared;
+
 use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleResult};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Values};
-use sea_query_sqlx::SqlxValues;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgSeverity};
@@ -17,12 +18,17 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, Row}
 use tokio::sync::Mutex;
 
 use crate::model::wal::WalPosition;
+pub use prepared::is_stale;
+use prepared::{Generation, Query, in_generation, is_name_taken, prepared};
 
 /// How long a connection may have been idle to be lent without a question.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The SQLSTATE of a server that takes no more connections.
 const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// How often a statement is prepared anew and run again, because the server does not run it as it was prepared.
+const MAX_PREPARES: u32 = 3;
 
 /// What a server says of itself. A primary tells how far its log goes, a standby what it has replayed; the
 /// timeline of a standby is that of its last restart point, which may be older and is never newer. One
@@ -48,7 +54,10 @@ pub struct Standing {
 
 /// The connections to one endpoint. They are opened when they are needed. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Pool(managed::Pool<Manager>);
+pub struct Pool {
+    pool: managed::Pool<Manager>,
+    generation: Generation,
+}
 
 #[derive(Debug)]
 struct Manager {
@@ -86,7 +95,7 @@ impl Pool {
             .recycle_timeout(Some(wait))
             .build()
             .map_err(|error| DbErr::Custom(error.to_string()))?;
-        Ok(Self(pool))
+        Ok(Self { pool, generation: Generation::default() })
     }
 
     /// Where the server stands, if it answers, through a connection that nobody else uses: `link`, or a new
@@ -98,7 +107,7 @@ impl Pool {
             *link = Some(known);
             return Ok(Some(standing));
         }
-        match self.0.manager().options.connect().await {
+        match self.pool.manager().options.connect().await {
             Ok(mut new) => {
                 let standing = stands(&mut new).await?;
                 *link = Some(new);
@@ -113,18 +122,19 @@ impl Pool {
 
     /// Closes the idle connections.
     pub fn forget_idle(&self) {
-        self.0.retain(|_, _| false);
+        self.pool.retain(|_, _| false);
     }
 
     /// Closes the idle connections, and lends no more.
     pub fn close(&self) {
-        self.0.close();
+        self.pool.close();
     }
 
     /// Lends a connection.
     pub async fn get(&self) -> Result<Connection, PoolError<Error>> {
-        let link = self.0.get().await?;
-        Ok(Connection { held: Mutex::new(Held { link: Some(link), state: State::Ready }) })
+        let link = self.pool.get().await?;
+        let held = Mutex::new(Held { link: Some(link), state: State::Ready });
+        Ok(Connection { held, generation: self.generation.clone() })
     }
 }
 
@@ -134,6 +144,7 @@ pub struct Connection {
     // Held while the server is waited for: the protocol takes one statement at a time, and `SeaORM` lends
     // connections as `&self`. Nobody else has this one, so nobody waits.
     held: Mutex<Held>,
+    generation: Generation,
 }
 
 #[derive(Debug)]
@@ -171,7 +182,7 @@ impl Connection {
     /// The same; and up to where the log has it, in the same round trip.
     pub async fn commit_at(&self) -> Result<WalPosition, DbErr> {
         self.check_unrefused().await?;
-        let rows = self.run(async |link| link.fetch_all(COMMIT).await).await?;
+        let rows = self.run(async |link, _| link.fetch_all(COMMIT).await).await?;
         self.held.lock().await.state = State::Ready;
         let [row] = rows.as_slice() else { return Err(failed(Error::RowNotFound)) };
         Ok(Standing::read(row).map_err(failed)?.position)
@@ -186,7 +197,7 @@ impl Connection {
 
     /// Where the server stands at this moment.
     pub async fn standing(&self) -> Result<Standing, DbErr> {
-        self.run(async |link| stands(link).await).await
+        self.run(async |link, _| stands(link).await).await
     }
 
     pub async fn rollback(&self) -> Result<(), DbErr> {
@@ -194,19 +205,49 @@ impl Connection {
     }
 
     async fn control(&self, sql: &'static str, then: State) -> Result<(), DbErr> {
-        self.run(async |link| link.execute(sql).await).await?;
+        self.run(async |link, _| link.execute(sql).await).await?;
         self.held.lock().await.state = then;
         Ok(())
     }
 
+    /// Runs a prepared statement. One that the server refuses because it does not fit any more what was prepared was
+    /// not begun: it is prepared anew and run again; in a transaction, which is lost, by whoever runs that again.
+    async fn run_prepared<T>(
+        &self,
+        statement: &Statement,
+        work: impl AsyncFn(&mut PgConnection, Query<'_>) -> Result<T, Error>,
+    ) -> Result<T, DbErr> {
+        self.run(async |link, state| {
+            let mut prepares = 0;
+            loop {
+                let generation = self.generation.current();
+                let sql = in_generation(&statement.sql, generation);
+                let result = work(link, prepared(&sql, statement)).await;
+                match &result {
+                    Err(Error::Database(report)) if is_stale(&**report) => {
+                        tracing::info!(cause = %report, "statements are prepared anew");
+                        self.generation.end(generation);
+                        forget_prepared(link, &**report).await?;
+                    }
+                    _ => return result,
+                }
+                prepares += 1;
+                if state == State::InTransaction || prepares >= MAX_PREPARES {
+                    return result;
+                }
+            }
+        })
+        .await
+    }
+
     async fn run<T>(
         &self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+        work: impl AsyncFnOnce(&mut Object<Manager>, State) -> Result<T, Error>,
     ) -> Result<T, DbErr> {
         let mut held = self.held.lock().await;
         let before = std::mem::replace(&mut held.state, State::Busy);
         let link = held.link.as_mut().ok_or_else(|| failed(Error::PoolClosed))?;
-        let result = work(link).await;
+        let result = work(link, before).await;
         held.state = match (&result, before) {
             (Ok(_), before) => before,
             (Err(Error::Database(report)), before) if !is_fatal(&**report) => match before {
@@ -247,6 +288,17 @@ impl Standing {
     }
 }
 
+/// Leaves nothing prepared that the server was found to know otherwise. Where names are taken, only a new session has
+/// none; with the old one ends its transaction.
+async fn forget_prepared(link: &mut Object<Manager>, report: &dyn DatabaseError) -> Result<(), Error> {
+    if !is_name_taken(report) {
+        return link.clear_cached_statements().await;
+    }
+    let pool = Object::pool(link).ok_or(Error::PoolClosed)?;
+    **link = Box::pin(pool.manager().options.connect()).await?;
+    Ok(())
+}
+
 async fn stands(link: &mut PgConnection) -> Result<Standing, Error> {
     Standing::read(&link.fetch_one(STANDING).await?)
 }
@@ -261,13 +313,6 @@ fn is_fatal(report: &dyn DatabaseError) -> bool {
     report.is_some_and(|report| matches!(report.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, SqlxValues>;
-
-fn prepared(statement: &Statement) -> Query<'_> {
-    let values = statement.values.clone().unwrap_or(Values(Vec::new()));
-    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
-}
-
 #[async_trait::async_trait]
 impl ConnectionTrait for Connection {
     fn get_database_backend(&self) -> DbBackend {
@@ -275,23 +320,25 @@ impl ConnectionTrait for Connection {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let done: PgQueryResult = self.run(async |link| link.execute(prepared(&statement)).await).await?;
+        let done: PgQueryResult =
+            self.run_prepared(&statement, async |link, query| link.execute(query).await).await?;
         Ok(done.into())
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let done: PgQueryResult = self.run(async |link| link.execute(AssertSqlSafe(sql)).await).await?;
+        let done: PgQueryResult = self.run(async |link, _| link.execute(AssertSqlSafe(sql)).await).await?;
         Ok(done.into())
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let row: Option<PgRow> =
-            self.run(async |link| link.fetch_optional(prepared(&statement)).await).await?;
+            self.run_prepared(&statement, async |link, query| link.fetch_optional(query).await).await?;
         Ok(row.map(QueryResult::from))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let rows: Vec<PgRow> = self.run(async |link| link.fetch_all(prepared(&statement)).await).await?;
+        let rows: Vec<PgRow> =
+            self.run_prepared(&statement, async |link, query| link.fetch_all(query).await).await?;
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }
 }

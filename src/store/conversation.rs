@@ -1,6 +1,7 @@
 //! Conversations and who takes part in them.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::LockType;
@@ -8,6 +9,7 @@ use sea_orm::{FromQueryResult, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
+use super::columns::columns;
 use super::shard::failure;
 use super::tx::column;
 use super::{Connection, Tx, member, sql_with};
@@ -36,6 +38,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The columns of a row, as statements name them.
+static COLUMNS: LazyLock<String> = LazyLock::new(columns::<Entity>);
 
 impl Model {
     pub fn id(&self) -> ConversationId {
@@ -107,11 +112,15 @@ pub struct Standing {
 
 /// Where a conversation stands now.
 pub async fn standing(connection: &Connection, id: ConversationId) -> Result<Option<Standing>> {
-    let sql = "select c.*, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
-        from conversations c left join lateral (
-            select seq, created_at from messages where conversation_id = c.id order by seq desc limit 1
-        ) last on true where c.id = $1";
-    Standing::find_by_statement(sql_with(sql, [id.uuid().into()])).one(connection).await.map_err(failure)
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "select {columns}, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
+        from conversations left join lateral (
+            select m.seq, m.created_at from messages m where m.conversation_id = conversations.id
+            order by m.seq desc limit 1
+        ) last on true where conversations.id = $1"
+    );
+    Standing::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(connection).await.map_err(failure)
 }
 
 #[derive(FromQueryResult)]
@@ -260,12 +269,14 @@ pub async fn write_counters(tx: &Tx, conversations: &[&Model]) -> Result<()> {
 
 /// Counts a change that is no new message, and holds the conversation until the transaction ends.
 pub async fn count_change(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
-    let sql = "update conversations set change = change + 1 where id = $1 returning *";
-    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+    let columns = &*COLUMNS;
+    let sql = format!("update conversations set change = change + 1 where id = $1 returning {columns}");
+    Model::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }
 
 /// Holds the conversation until the transaction ends.
 pub async fn lock(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
-    let sql = "select * from conversations where id = $1 for no key update";
-    Model::find_by_statement(sql_with(sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
+    let columns = &*COLUMNS;
+    let sql = format!("select {columns} from conversations where id = $1 for no key update");
+    Model::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }

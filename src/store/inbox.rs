@@ -23,6 +23,9 @@ pub struct Model {
     pub is_muted: bool,
 }
 
+/// The columns of [`Model`], as statements name them.
+const COLUMNS: &str = "user_id, conversation_id, last_seq, read_seq, last_message_at, is_archived, is_muted";
+
 impl Model {
     pub fn conversation(&self) -> ConversationId {
         ConversationId::from_row(self.conversation_id)
@@ -49,11 +52,13 @@ impl Batch for Entry {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
-        let sql = "select i.* from unnest($1::uuid[], $2::uuid[]) as asked(user_id, conversation_id)
-            join inbox i using (user_id, conversation_id) where i.left_at is null";
+        let sql = format!(
+            "select {COLUMNS} from unnest($1::uuid[], $2::uuid[]) as asked(user_id, conversation_id)
+            join inbox using (user_id, conversation_id) where left_at is null"
+        );
         let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
         let conversations: Vec<Uuid> = keys.iter().map(|key| key.conversation.uuid()).collect();
-        let rows = Model::find_by_statement(sql_with(sql, [users.into(), conversations.into()]))
+        let rows = Model::find_by_statement(sql_with(&sql, [users.into(), conversations.into()]))
             .all(connection)
             .await
             .map_err(failure)?;
@@ -91,17 +96,19 @@ pub async fn page(connection: &Connection, user: UserId, page: &Page, archived: 
         Some(place) => (Some(place.time()?), Some(place.id)),
         None => (None, None),
     };
-    let sql = "select unread.count as unread, entry.* from (
+    let sql = format!(
+        "select unread.count as unread, {COLUMNS} from (
             select count(*) as count from inbox
             where user_id = $1 and last_seq > read_seq and left_at is null and is_archived = $5
         ) unread left join lateral (
-            select * from inbox where user_id = $1 and left_at is null and is_archived = $5
+            select {COLUMNS} from inbox where user_id = $1 and left_at is null and is_archived = $5
                 and ($2::timestamptz is null or (last_message_at, conversation_id) < ($2, $3))
             order by last_message_at desc, conversation_id desc limit $4
         ) entry on true
-        order by last_message_at desc, conversation_id desc";
+        order by last_message_at desc, conversation_id desc"
+    );
     let values = [user.uuid().into(), from.into(), id.into(), page.limit().into(), archived.into()];
-    let rows = ListedRow::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)?;
+    let rows = ListedRow::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)?;
     let unread = rows.first().map_or(0, |row| row.unread);
     Ok(Listed { entries: rows.into_iter().filter_map(|row| row.entry).collect(), unread })
 }

@@ -57,7 +57,7 @@ pub struct Entry {
 /// Locks what is told to these users, all of one shard, until the transaction ends.
 pub async fn lock(tx: &Tx, users: &[UserId]) -> Result<()> {
     // In one order, so that two who lock several don't wait for each other.
-    let sql = "insert into receivers (user_id) select * from unnest($1::uuid[]) as asked(id) order by id
+    let sql = "insert into receivers (user_id) select id from unnest($1::uuid[]) as asked(id) order by id
         on conflict (user_id) do update set n = receivers.n";
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
     tx.connection().execute_raw(sql_with(sql, [users.into()])).await.map_err(failure)?;

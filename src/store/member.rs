@@ -29,6 +29,9 @@ pub struct Member {
     pub sent_seq: i32,
 }
 
+/// The columns of [`Member`], as statements name them.
+const COLUMNS: &str = "conversation_id, user_id, joined_at, joined_change, read_seq, read_at, sent_seq";
+
 impl Member {
     pub fn user(&self) -> UserId {
         UserId::from_row(self.user_id)
@@ -51,11 +54,13 @@ impl Batch for Membership {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Member)>> {
-        let sql = "select m.* from unnest($1::uuid[], $2::uuid[]) as asked(conversation_id, user_id)
-            join members m using (conversation_id, user_id)";
+        let sql = format!(
+            "select {COLUMNS} from unnest($1::uuid[], $2::uuid[]) as asked(conversation_id, user_id)
+            join members using (conversation_id, user_id)"
+        );
         let conversations: Vec<Uuid> = keys.iter().map(|key| key.conversation.uuid()).collect();
         let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
-        let rows = all(connection, sql, [conversations.into(), users.into()]).await?;
+        let rows = all(connection, &sql, [conversations.into(), users.into()]).await?;
         let key = |row: &Member| Self {
             conversation: ConversationId::from_row(row.conversation_id),
             user: row.user(),
@@ -77,11 +82,13 @@ impl Batch for FirstMembers {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
-        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select * from members where conversation_id = asked.id order by joined_at, user_id limit $2) m
-            order by m.conversation_id, m.joined_at, m.user_id";
+        let sql = format!(
+            "select {COLUMNS} from unnest($1::uuid[]) as asked(id) cross join lateral (
+            select {COLUMNS} from members where conversation_id = asked.id order by joined_at, user_id limit $2) m
+            order by m.conversation_id, m.joined_at, m.user_id"
+        );
         let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-        let rows = all(connection, sql, [ids.into(), (MAX_MEMBERS + 1).into()]).await?;
+        let rows = all(connection, &sql, [ids.into(), (MAX_MEMBERS + 1).into()]).await?;
         Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
     }
 }
@@ -100,12 +107,14 @@ impl Batch for Markers {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
-        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select * from members where conversation_id = asked.id and read_at is not null
+        let sql = format!(
+            "select {COLUMNS} from unnest($1::uuid[]) as asked(id) cross join lateral (
+            select {COLUMNS} from members where conversation_id = asked.id and read_at is not null
             order by joined_at, user_id limit $2) m
-            order by m.conversation_id, m.joined_at, m.user_id";
+            order by m.conversation_id, m.joined_at, m.user_id"
+        );
         let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-        let rows = all(connection, sql, [ids.into(), MAX_MEMBERS.into()]).await?;
+        let rows = all(connection, &sql, [ids.into(), MAX_MEMBERS.into()]).await?;
         Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
     }
 }
@@ -130,11 +139,13 @@ pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> R
         Some(place) => (Some(place.time()?), Some(place.id)),
         None => (None, None),
     };
-    let sql = "select * from members where conversation_id = $1
+    let sql = format!(
+        "select {COLUMNS} from members where conversation_id = $1
         and ($2::timestamptz is null or (joined_at, user_id) > ($2, $3))
-        order by joined_at, user_id limit $4";
+        order by joined_at, user_id limit $4"
+    );
     let values = [id.uuid().into(), from.into(), user.into(), page.limit().into()];
-    Member::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+    Member::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
 /// Makes somebody a member; twice is once. False: they were.
@@ -168,8 +179,10 @@ pub async fn leave(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
 
 /// The members who joined first, at most `limit`.
 pub async fn oldest(tx: &Tx, id: ConversationId, limit: i64) -> Result<Vec<UserId>> {
-    let sql = "select * from members where conversation_id = $1 order by joined_at, user_id limit $2";
-    let rows = all(tx.connection(), sql, [id.uuid().into(), limit.into()]).await?;
+    let sql = format!(
+        "select {COLUMNS} from members where conversation_id = $1 order by joined_at, user_id limit $2"
+    );
+    let rows = all(tx.connection(), &sql, [id.uuid().into(), limit.into()]).await?;
     Ok(rows.iter().map(Member::user).collect())
 }
 
@@ -209,11 +222,12 @@ pub async fn newest_and(
     limit: i64,
     also: &[UserId],
 ) -> Result<Vec<Member>> {
-    let sql =
-        "(select * from members where conversation_id = $1 order by joined_at desc, user_id desc limit $2)
-        union select * from members where conversation_id = $1 and user_id = any($3)";
+    let sql = format!(
+        "(select {COLUMNS} from members where conversation_id = $1 order by joined_at desc, user_id desc limit $2)
+        union select {COLUMNS} from members where conversation_id = $1 and user_id = any($3)"
+    );
     let also: Vec<Uuid> = also.iter().map(|user| user.uuid()).collect();
-    all(connection, sql, [id.uuid().into(), limit.into(), also.into()]).await
+    all(connection, &sql, [id.uuid().into(), limit.into(), also.into()]).await
 }
 
 /// Says up to which message a member has read, as the others are shown it; never back. `change` is the

@@ -2,11 +2,13 @@
 //! when the row was last written, by which streams are read.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
+use super::columns::columns;
 use super::shard::failure;
 use super::tx::{column, id_array_literal};
 use super::{Connection, Tx, sql_with};
@@ -42,6 +44,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The columns of a row, as statements name them.
+pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(columns::<Entity>);
 
 impl Model {
     pub fn id(&self) -> MessageId {
@@ -100,11 +105,14 @@ impl Batch for LastMessage {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
-        let sql = "select m.* from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select * from messages where conversation_id = asked.id order by seq desc limit 1) m";
+        let columns = &*COLUMNS;
+        let sql = format!(
+            "select {columns} from unnest($1::uuid[]) as asked(id) cross join lateral (
+            select {columns} from messages where conversation_id = asked.id order by seq desc limit 1) messages"
+        );
         let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
         let rows = Entity::find()
-            .from_raw_sql(sql_with(sql, [ids.into()]))
+            .from_raw_sql(sql_with(&sql, [ids.into()]))
             .all(connection)
             .await
             .map_err(failure)?;
@@ -195,24 +203,24 @@ pub async fn touch(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
 
 /// A page of a conversation's messages by their number; from the end in the opposite order.
 pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> Result<Vec<Model>> {
-    let sql = if page.from_end {
-        "select * from messages where conversation_id = $1 and seq > $2 and seq < $3
-            order by seq desc limit $4"
-    } else {
-        "select * from messages where conversation_id = $1 and seq > $2 and seq < $3
-            order by seq limit $4"
-    };
+    let columns = &*COLUMNS;
+    let order = if page.from_end { "desc" } else { "asc" };
+    let sql = format!(
+        "select {columns} from messages where conversation_id = $1 and seq > $2 and seq < $3
+        order by seq {order} limit $4"
+    );
     let after = page.after.map_or(0, |place| place.at);
     let before = page.before.map_or(i64::MAX, |place| place.at);
     let values = [id.uuid().into(), after.into(), before.into(), page.limit().into()];
-    Entity::find().from_raw_sql(sql_with(sql, values)).all(connection).await.map_err(failure)
+    Entity::find().from_raw_sql(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
 /// The first messages of a conversation.
 pub async fn oldest(connection: &Connection, id: ConversationId, limit: i64) -> Result<Vec<Model>> {
-    let sql = "select * from messages where conversation_id = $1 order by seq limit $2";
+    let columns = &*COLUMNS;
+    let sql = format!("select {columns} from messages where conversation_id = $1 order by seq limit $2");
     Entity::find()
-        .from_raw_sql(sql_with(sql, [id.uuid().into(), limit.into()]))
+        .from_raw_sql(sql_with(&sql, [id.uuid().into(), limit.into()]))
         .all(connection)
         .await
         .map_err(failure)

@@ -2,11 +2,14 @@
 //!
 //! All writes for one receiver hold the lock on its row in `receivers`, and take it first.
 
+use std::sync::LazyLock;
+
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
+use super::columns::columns;
 use super::shard::failure;
 use super::{Connection, Tx, log, sql_with};
 use crate::model::Result;
@@ -39,6 +42,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The columns of a row, as statements name them.
+static COLUMNS: LazyLock<String> = LazyLock::new(columns::<Entity>);
 
 impl Model {
     pub fn id(&self) -> NotificationId {
@@ -157,13 +163,16 @@ pub async fn list(
     let after = page.after.map(|place| Ok((place.time()?, place.id))).transpose()?;
     let (time, id) = after.map_or((None, Uuid::max()), |(time, id)| (Some(time), id));
     let kinds: Option<Vec<i16>> = kinds.map(|kinds| kinds.iter().map(|kind| *kind as i16).collect());
-    let sql = "select * from notifications
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "select {columns} from notifications
         where user_id = $1 and actor_count > 0
             and (updated_at, id) < (coalesce($2::timestamptz, 'infinity'), $3::uuid)
             and ($4::smallint[] is null or kind = any($4))
-        order by updated_at desc, id desc limit $5";
+        order by updated_at desc, id desc limit $5"
+    );
     let values = [user.uuid().into(), time.into(), id.into(), kinds.into(), page.limit().into()];
-    Model::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+    Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
 #[derive(FromQueryResult)]

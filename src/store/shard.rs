@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, SqlxError};
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::error::DatabaseError;
 use url::Url;
 
-use super::connection::{Connection, Standing};
+use super::connection::{Connection, Standing, is_stale};
 use super::endpoint::Endpoint;
 use super::replica::{Following, Progress};
 use crate::config::ShardConfig;
@@ -182,17 +183,19 @@ fn address(url: &SecretString) -> String {
     )
 }
 
-/// The SQLSTATE of an error that `PostgreSQL` reported.
-fn sqlstate(error: &DbErr) -> Option<String> {
+/// What `PostgreSQL` reported.
+fn report(error: &DbErr) -> Option<&dyn DatabaseError> {
     match error {
         DbErr::Exec(RuntimeErr::SqlxError(cause))
         | DbErr::Query(RuntimeErr::SqlxError(cause))
-        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => match &**cause {
-            SqlxError::Database(report) => report.code().map(std::borrow::Cow::into_owned),
-            _ => None,
-        },
+        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => cause.as_database_error(),
         _ => None,
     }
+}
+
+/// The SQLSTATE of an error that `PostgreSQL` reported.
+fn sqlstate(error: &DbErr) -> Option<String> {
+    report(error)?.code().map(std::borrow::Cow::into_owned)
 }
 
 /// Whether the error says that the shard can't be talked to, rather than that it refused something:
@@ -236,9 +239,12 @@ pub fn is_not_migrated(error: &DbErr) -> bool {
     sqlstate(error).as_deref() == Some("42P01")
 }
 
-/// True for a serialization failure or a deadlock: the same transaction may succeed when run again.
+/// True for a serialization failure, a deadlock, or a statement that has to be prepared anew: the same transaction may
+/// succeed when run again.
 pub fn is_retryable(error: &Error) -> bool {
-    reported(error).is_some_and(|state| matches!(state.as_str(), "40001" | "40P01"))
+    let Some(error) = cause(error) else { return false };
+    report(error).is_some_and(is_stale)
+        || sqlstate(error).is_some_and(|state| matches!(&*state, "40001" | "40P01"))
 }
 
 /// True where a row refers to one that is gone.
@@ -248,6 +254,11 @@ pub fn is_orphan(error: &Error) -> bool {
 
 /// The SQLSTATE behind an error that [`failure`] has made.
 fn reported(error: &Error) -> Option<String> {
+    cause(error).and_then(sqlstate)
+}
+
+/// The error of the driver behind one that [`failure`] has made.
+fn cause(error: &Error) -> Option<&DbErr> {
     let Error::Internal(cause) = error else { return None };
-    cause.downcast_ref::<DbErr>().and_then(sqlstate)
+    cause.downcast_ref::<DbErr>()
 }

@@ -85,7 +85,9 @@ pub async fn changes_after(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Changed>> {
-    let sql = "with changed as (
+    let columns = &*message::COLUMNS;
+    let sql = format!(
+        "with changed as (
             (select change, id as message_id, null::uuid as reader_id from messages
                 where conversation_id = $1 and change > $2 order by change limit $3)
             union all
@@ -97,13 +99,14 @@ pub async fn changes_after(
                 where conversation_id = $1 and change > $2 order by change limit $3)
             order by change limit $3
         )
-        select changed.change as changed, reader_id, m.read_seq, m.read_at, $1::uuid as read_in, message.*
+        select changed.change as changed, changed.reader_id, m.read_seq, m.read_at, $1::uuid as read_in, {columns}
         from changed
-        left join messages message on message.id = message_id
-        left join members m on m.conversation_id = $1 and m.user_id = reader_id
-        order by changed.change";
+        left join messages on messages.id = changed.message_id
+        left join members m on m.conversation_id = $1 and m.user_id = changed.reader_id
+        order by changed.change"
+    );
     let values = [id.uuid().into(), after.into(), limit.into()];
-    Changed::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+    Changed::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
 /// The comments on a post that were written after its counter stood at `after`, replies among them.
@@ -113,9 +116,10 @@ pub async fn comments_after(
     after: i64,
     limit: i64,
 ) -> Result<Vec<comment::Model>> {
-    let sql = "select * from comments where post_id = $1 and n > $2 order by n limit $3";
+    let columns = &*comment::COLUMNS;
+    let sql = format!("select {columns} from comments where post_id = $1 and n > $2 order by n limit $3");
     comment::Entity::find()
-        .from_raw_sql(sql_with(sql, [post.uuid().into(), after.into(), limit.into()]))
+        .from_raw_sql(sql_with(&sql, [post.uuid().into(), after.into(), limit.into()]))
         .all(connection)
         .await
         .map_err(failure)

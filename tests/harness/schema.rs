@@ -61,6 +61,21 @@ impl Schema {
         directives.iter().any(|directive| directive.node.name.node == "oneOf")
     }
 
+    /// What an object, an interface or a union can be.
+    pub fn possible<'a>(&'a self, of: &'a str) -> Vec<&'a str> {
+        match self.0.get(of).map(|of| &of.kind) {
+            Some(TypeKind::Union(union)) => union.members.iter().map(|member| member.node.as_str()).collect(),
+            Some(TypeKind::Interface(_)) => {
+                let is_one = |name: &&str| match &self.0[*name].kind {
+                    TypeKind::Object(object) => object.implements.iter().any(|one| one.node == of),
+                    _ => false,
+                };
+                self.objects().into_iter().filter(is_one).collect()
+            }
+            _ => vec![of],
+        }
+    }
+
     /// Whether a field of this type takes a selection.
     pub fn is_composite(&self, name: &str) -> bool {
         let kind = self.0.get(name).map(|of| &of.kind);

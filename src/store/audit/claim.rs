@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::model::Result;
 use crate::model::claim::Name;
-use crate::store::claim::{Entity, Model};
+use crate::store::claim::{COLUMNS, Entity, Model};
 use crate::store::shard::failure;
 use crate::store::{Connection, sql_with};
 
@@ -18,11 +18,14 @@ pub async fn page(
     due: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Model>> {
-    let sql = "select * from claims
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "select {columns} from claims
         where (slot, kind, name) > ($1, $2, $3) and (state = 1 or expires_at < $4)
-        order by slot, kind, name limit $5";
+        order by slot, kind, name limit $5"
+    );
     let values = [after.0.into(), after.1.into(), after.2.into(), due.into(), limit.into()];
-    Entity::find().from_raw_sql(sql_with(sql, values)).all(connection).await.map_err(failure)
+    Entity::find().from_raw_sql(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
 #[derive(FromQueryResult)]

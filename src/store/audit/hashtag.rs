@@ -56,7 +56,8 @@ fn columns(entries: Vec<Entry>) -> [sea_orm::Value; 3] {
 
 /// Those of these entries that are not in force.
 pub async fn missing(connection: &Connection, entries: Vec<Entry>) -> Result<Vec<Entry>> {
-    let sql = "select asked.* from unnest($1::smallint[], $2::text[], $3::uuid[]) asked (slot, name, post_id)
+    let sql = "select asked.slot, asked.name, asked.post_id
+        from unnest($1::smallint[], $2::text[], $3::uuid[]) asked (slot, name, post_id)
         left join hashtag_posts h using (slot, name, post_id) where not coalesce(h.active, false)";
     Entry::find_by_statement(sql_with(sql, columns(entries))).all(connection).await.map_err(failure)
 }
@@ -71,7 +72,8 @@ pub async fn entries(connection: &Connection, after: &Entry, limit: i64) -> Resu
 
 /// Those of these entries whose posts don't have the tag, or are not there.
 pub async fn untrue(connection: &Connection, entries: Vec<Entry>) -> Result<Vec<Entry>> {
-    let sql = "select asked.* from unnest($1::smallint[], $2::text[], $3::uuid[]) asked (slot, name, post_id)
+    let sql = "select asked.slot, asked.name, asked.post_id
+        from unnest($1::smallint[], $2::text[], $3::uuid[]) asked (slot, name, post_id)
         left join posts p on p.id = asked.post_id and p.deleted_at is null and asked.name = any(p.hashtags)
         where p.id is null";
     Entry::find_by_statement(sql_with(sql, columns(entries))).all(connection).await.map_err(failure)

@@ -53,7 +53,7 @@ pub async fn page(
     told: i64,
 ) -> Result<Vec<Member>> {
     let sql = members(
-        "(select * from members where (conversation_id, user_id) > ($1, $2)
+        "(select conversation_id, user_id, joined_at from members where (conversation_id, user_id) > ($1, $2)
             order by conversation_id, user_id limit $3) m",
         told,
     );
@@ -67,7 +67,7 @@ pub async fn page(
 /// Those of these who are members.
 pub async fn fetch(connection: &Connection, asked: Vec<Pair>, told: i64) -> Result<Vec<Member>> {
     let sql = members(
-        "(select members.* from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
+        "(select conversation_id, user_id, members.joined_at from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
             join members using (user_id, conversation_id)) m",
         told,
     );

@@ -98,14 +98,28 @@ fn records(strays: &[Stray]) -> serde_json::Value {
     strays.iter().map(|stray| stray.row.clone()).collect()
 }
 
-/// Inserts these rows where their owner has none with the same key.
+impl Stray {
+    /// The names of the columns that were read, as SQL quotes them.
+    fn columns(&self) -> String {
+        let names = self.row.as_object().into_iter().flat_map(serde_json::Map::keys);
+        let quoted: Vec<String> = names.map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        quoted.join(", ")
+    }
+}
+
+/// Inserts these rows where their owner has none with the same key. Columns that were not read, because the owner's
+/// schema is newer, get their defaults; an owner that lacks one of them is an error.
 pub async fn copy(connection: &Connection, table: &Table, strays: &[Stray]) -> Result<()> {
     let name = &table.name;
-    let sql = format!(
-        "insert into {name} select * from jsonb_populate_recordset(null::{name}, $1::jsonb)
-        on conflict do nothing"
-    );
-    connection.execute_raw(sql_with(&sql, [records(strays).into()])).await.map_err(failure)?;
+    for strays in strays.chunk_by(|one, next| one.columns() == next.columns()) {
+        let columns = strays[0].columns();
+        let sql = format!(
+            "insert into {name} ({columns})
+            select {columns} from jsonb_populate_recordset(null::{name}, $1::jsonb)
+            on conflict do nothing"
+        );
+        connection.execute_raw(sql_with(&sql, [records(strays).into()])).await.map_err(failure)?;
+    }
     Ok(())
 }
 
