@@ -57,7 +57,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("async_nats", &["bus", "live", "worker"]),
     ("aws_sdk_s3", &["blob"]),
     ("clap", &["cli", "config", "seed"]),
-    ("imaging", &["seed", "worker"]),
+    ("imaging", &["domain", "seed", "worker"]),
 ];
 
 /// Lines of a file; beyond that it is more than one thing.

@@ -183,7 +183,7 @@ async fn a_stream_refuses_strangers_and_the_cursors_of_others() {
     let query = "query ($id: ID!) { conversation(id: $id) { messages { pageInfo { endCursor } } } }";
     let data = ada.client.data(query, json!({ "id": direct })).await;
     let of_list = &data["conversation"]["messages"]["pageInfo"]["endCursor"];
-    for after in [of_list, &json!(""), &json!("AQI"), &json!(&cursor[1..])] {
+    for after in [of_list, &json!("AQI"), &json!(&cursor[1..])] {
         let code = refusal(ada, MESSAGES, json!({ "id": direct, "after": after })).await;
         assert_eq!(code, "CURSOR_INVALID", "{after}");
     }

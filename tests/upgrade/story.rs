@@ -134,7 +134,8 @@ impl<'a> Lane<'a> {
     /// An image that was put into the storage.
     async fn put(&self, who: &Client) -> String {
         let file = picture(12, 16);
-        let sha256: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 =
+            Sha256::digest(&file).iter().fold(String::new(), |all, byte| all + &format!("{byte:02x}"));
         let input =
             json!({ "kind": "IMAGE", "contentType": "image/jpeg", "bytes": file.len(), "sha256": sha256 });
         let upload = self.call(who, "createUpload", json!({ "input": input })).await;
