@@ -77,6 +77,10 @@ pub struct AccountConfig {
     #[arg(long, env = "SESSION_DAYS", default_value_t = 60)]
     pub session_days: u32,
 
+    /// Usernames that nobody can take, beside those as `admin` and `support` that nobody can take in any case
+    #[arg(long, env = "RESERVED_USERNAMES", value_delimiter = ',')]
+    pub reserved_usernames: Vec<String>,
+
     /// How many passwords are hashed at once; each takes 19 MiB for some 20 ms
     #[arg(long, env = "PASSWORD_HASHERS", default_value_t = 2)]
     pub password_hashers: usize,

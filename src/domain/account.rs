@@ -41,6 +41,8 @@ pub struct Accounts {
     pub revocations: Revocations,
     /// How long a session lasts without use.
     pub session_lifetime: Duration,
+    /// Usernames that nobody can take, beside those that nobody can take anywhere.
+    pub reserved_usernames: Vec<String>,
 }
 
 impl Accounts {
@@ -52,6 +54,7 @@ impl Accounts {
             revocations: Revocations::new(tokens.lifetime_ms(), shards),
             tokens,
             session_lifetime: Duration::days(i64::from(config.session_days)),
+            reserved_usernames: config.reserved_usernames.clone(),
         })
     }
 }
@@ -118,16 +121,25 @@ impl Domain {
         Ok(user.filter(|user| policy::sees_user(viewer, user)))
     }
 
+    /// Reads a name that somebody is to take.
+    pub(super) fn new_username(&self, field: &'static str, text: &str) -> Result<Username> {
+        Username::parse_new(field, text, &self.accounts.reserved_usernames)
+    }
+
     /// Whether the viewer, or a stranger, could take this name now.
     pub async fn is_username_available(&self, viewer: Option<&Viewer>, username: &str) -> Result<bool> {
-        let username = Username::parse("username", username)?;
+        let username = match self.new_username("username", username) {
+            Err(Error::UsernameTaken) => return Ok(false),
+            username => username?,
+        };
         self.is_free(&Name::username(&username), viewer.map(|viewer| viewer.user)).await
     }
 }
 
 fn login_name(login: &str) -> Option<Name> {
-    if login.contains('@') {
-        return Email::parse("input.login", login).ok().map(|email| Name::email(&email));
+    // A name may be typed with the sign of a mention.
+    match Username::parse("input.login", login) {
+        Ok(username) => Some(Name::username(&username)),
+        Err(_) => Email::parse("input.login", login).ok().map(|email| Name::email(&email)),
     }
-    Username::parse("input.login", login.trim()).ok().map(|username| Name::username(&username))
 }

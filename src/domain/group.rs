@@ -33,7 +33,7 @@ pub struct NewConversation {
 impl NewConversation {
     /// Checks the title and the number of members.
     pub fn parse(members: &[UserId], title: Option<&str>) -> Result<Self> {
-        let title = text::optional("input.title", title, MAX_TITLE)?;
+        let title = text::optional_line("input.title", title, MAX_TITLE)?;
         if members.is_empty() {
             return Err(Error::invalid("input.memberIds", "is empty"));
         }

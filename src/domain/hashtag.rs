@@ -7,18 +7,16 @@ use crate::model::page::{Page, Place, Slice};
 use crate::model::{Error, Result};
 use crate::store::hashtag;
 
-/// A tag as it is stored: in lower case, without the sign.
+/// A tag as it is stored: in normal form, without the sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag(String);
 
 impl Tag {
     /// Reads what a client sent, with the sign or without.
     pub fn parse(field: &'static str, text: &str) -> Result<Self> {
-        let text = text.strip_prefix('#').unwrap_or(text);
-        match text::hashtags(&format!("#{text}")).as_slice() {
-            [name] if *name == text.to_lowercase() => Ok(Self(name.clone())),
-            _ => Err(Error::invalid(field, "is not a hashtag")),
-        }
+        let text = text.trim();
+        let text = text.strip_prefix(['#', '＃', '﹟']).unwrap_or(text);
+        text::normal_hashtag(text).map(Self).ok_or_else(|| Error::invalid(field, "is not a hashtag"))
     }
 
     /// One of a post's row.

@@ -54,7 +54,7 @@ impl NewPost {
             return Err(Error::invalid("input.mediaIds", "names an image twice"));
         }
         self.caption = text::optional("input.caption", self.caption.as_deref(), MAX_CAPTION)?;
-        self.location = text::optional("input.location", self.location.as_deref(), MAX_LOCATION)?;
+        self.location = text::optional_line("input.location", self.location.as_deref(), MAX_LOCATION)?;
         Ok(self)
     }
 }
@@ -74,7 +74,7 @@ impl PostChange {
     pub fn check(mut self) -> Result<Self> {
         self.caption = self.caption.read(|text| text::optional("input.caption", Some(text), MAX_CAPTION))?;
         self.location =
-            self.location.read(|text| text::optional("input.location", Some(text), MAX_LOCATION))?;
+            self.location.read(|text| text::optional_line("input.location", Some(text), MAX_LOCATION))?;
         Ok(self)
     }
 }

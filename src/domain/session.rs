@@ -41,11 +41,11 @@ impl Origin {
     /// What names the device in the list of sessions. The user agent is cut and not refused, because
     /// nobody writes it by hand.
     pub(super) fn device(&self) -> Result<Option<String>> {
-        let named = text::optional("input.device", self.device.as_deref(), DEVICE)?;
+        let named = text::optional_line("input.device", self.device.as_deref(), DEVICE)?;
         let agent = || {
             let agent: String =
                 self.user_agent.as_deref()?.chars().filter(|each| !each.is_control()).take(DEVICE).collect();
-            text::optional("input.device", Some(&agent), DEVICE).ok().flatten()
+            text::optional_line("input.device", Some(&agent), DEVICE).ok().flatten()
         };
         Ok(named.or_else(agent))
     }

@@ -48,7 +48,7 @@ struct Rename {
 impl Domain {
     /// Changes the fields that are mentioned; all of them or none.
     pub async fn update_profile(&self, viewer: &Viewer, change: ProfileChange) -> Result<Arc<user::Model>> {
-        let change = &check(change)?;
+        let change = &check(change, &self.accounts.reserved_usernames)?;
         let Some(username) = &change.username else {
             return self.write_profile(viewer.user, change, None).await;
         };
@@ -132,15 +132,17 @@ fn former_name(user: &user::Model) -> Option<Name> {
     Username::parse("username", &user.username).ok().map(|username| Name::username(&username))
 }
 
-fn check(change: ProfileChange) -> Result<Checked> {
+fn check(change: ProfileChange, reserved: &[String]) -> Result<Checked> {
     let username = match change.username {
         Patch::Keep => None,
         Patch::Clear => return Err(Error::invalid("input.username", "can't be removed")),
-        Patch::Set(text) => Some(Username::parse("input.username", &text)?),
+        Patch::Set(text) => Some(Username::parse_new("input.username", &text, reserved)?),
     };
     Ok(Checked {
         username,
-        full_name: change.full_name.read(|text| text::optional("input.fullName", Some(text), FULL_NAME))?,
+        full_name: change
+            .full_name
+            .read(|text| text::optional_line("input.fullName", Some(text), FULL_NAME))?,
         bio: change.bio.read(|text| text::optional("input.bio", Some(text), BIO))?,
         website: change.website.read(website)?,
         avatar: change.avatar,
@@ -150,7 +152,7 @@ fn check(change: ProfileChange) -> Result<Checked> {
 /// The address as the parser writes it, so that it can't be read in two ways.
 fn website(text: &str) -> Result<Option<String>> {
     let bad = || Error::invalid("input.website", "is not an http(s) address");
-    let Some(text) = text::optional("input.website", Some(text), WEBSITE)? else { return Ok(None) };
+    let Some(text) = text::optional_line("input.website", Some(text), WEBSITE)? else { return Ok(None) };
     let url = Url::parse(&text).map_err(|_| bad())?;
     if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
         return Err(bad());
@@ -178,11 +180,11 @@ mod tests {
 
     #[test]
     fn what_is_not_mentioned_stays() {
-        let kept = check(ProfileChange::default()).expect("nothing");
+        let kept = check(ProfileChange::default(), &[]).expect("nothing");
         assert!(kept.username.is_none() && kept.bio == Patch::Keep);
         let change = ProfileChange { bio: Patch::Set("  ".to_owned()), ..ProfileChange::default() };
-        assert_eq!(check(change).expect("blank").bio, Patch::Clear);
+        assert_eq!(check(change, &[]).expect("blank").bio, Patch::Clear);
         let change = ProfileChange { username: Patch::Clear, ..ProfileChange::default() };
-        assert!(check(change).is_err());
+        assert!(check(change, &[]).is_err());
     }
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{AccountState, Role};
 use crate::domain::claim::Held;
 use crate::domain::session::{Opening, Origin, SignedIn};
-use crate::domain::text::{self, Email, Username};
+use crate::domain::text::{self, Email};
 use crate::domain::{Domain, password};
 use crate::model::claim::Name;
 use crate::model::contact::ContactPolicy;
@@ -57,9 +57,9 @@ impl Domain {
 
     /// The first step of a sign-up: checks all input and hashes the password.
     pub async fn draft_account(&self, input: NewAccount, origin: &Origin) -> Result<Draft> {
-        let username = Username::parse("input.username", &input.username)?;
+        let username = self.new_username("input.username", &input.username)?;
         let email = Email::parse("input.email", &input.email)?;
-        let full_name = text::optional("input.fullName", input.full_name.as_deref(), FULL_NAME)?;
+        let full_name = text::optional_line("input.fullName", input.full_name.as_deref(), FULL_NAME)?;
         let password = password::parse("input.password", &input.password)?;
         let mut about_user = vec![username.as_str().to_owned(), email.as_str().to_owned()];
         about_user.extend(full_name.clone());
