@@ -31,7 +31,8 @@ impl Server {
             dir.path()
         );
         std::fs::write(&config, text).unwrap();
-        let process = Command::new("nats-server").arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
+        let process =
+            Command::new("nats-server").arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
         let wait = async {
             loop {
                 if let Some(address) = address(dir.path(), process.id()) {
