@@ -13,7 +13,7 @@ use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, ConnectOptions, Event as ClientEvent, HeaderMap, HeaderValue, Subscriber};
+use async_nats::{Client, Event as ClientEvent, HeaderMap, HeaderValue, Subscriber};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 use crate::config::ServiceConfig;
 use crate::model::event::OutboxRow;
+
+mod connection;
 
 /// How long a publish waits for `JetStream`'s ack.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -73,7 +75,8 @@ impl Bus {
     pub async fn connect(config: &ServiceConfig) -> anyhow::Result<Self> {
         let (count, reconnects) = watch::channel(0);
         let count = Arc::new(count);
-        let client = ConnectOptions::new()
+        let (address, options) = connection::from_url(&config.nats_url)?;
+        let client = options
             .name("fowergram")
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -90,7 +93,7 @@ impl Bus {
                 let count = count.clone();
                 async move { on_client_event(&event, &count) }
             })
-            .connect(config.nats_url.as_str())
+            .connect(address)
             .await
             .context("NATS_URL: can't be used")?;
         let publisher = ContextBuilder::new()
