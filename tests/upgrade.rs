@@ -219,6 +219,40 @@ fn no_statement_in_the_sources_reads_all_columns() {
     }
 }
 
+/// What old code would not survive in a migration's text, if there is something.
+fn breaks_old_code(sql: &str) -> Option<String> {
+    let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let sql = lines.collect::<Vec<_>>().join(" ").to_lowercase();
+    let clauses = sql.split([',', ';']).map(|clause| clause.split_whitespace().collect::<Vec<_>>().join(" "));
+    clauses.into_iter().find(|clause| {
+        let adds = clause.contains("add column") && clause.contains("not null") && !clause.contains("default");
+        let changes = clause.contains("alter column") && (clause.contains(" type ") || clause.contains("set not null"));
+        adds || changes || clause.contains(" rename ")
+    })
+}
+
+#[test]
+fn no_migration_breaks_the_code_before_it() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migration/src")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let Some((_, up)) = text.split_once("up: r") else { continue };
+        let up = up.split("down: r").next().unwrap_or_default();
+        assert_eq!(breaks_old_code(up), None, "{}", path.display());
+        files += 1;
+    }
+    assert!(files > 10, "{files} migrations were read");
+    for bad in [
+        "alter table users add column age integer not null;",
+        "alter table users alter column bio type varchar",
+        "alter table users add column x integer, alter column bio set not null",
+        "alter table users rename column bio to about",
+    ] {
+        assert!(breaks_old_code(bad).is_some(), "{bad}");
+    }
+}
+
 async fn tables(world: &World) -> Vec<String> {
     let rows = world.rows(0, "select table_name from sharded_tables").await;
     rows.iter().map(|row| text(&row["table_name"])).collect()

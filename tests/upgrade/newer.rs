@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::{Client, Person, text};
 use crate::harness::{World, eventually};
-use crate::outage::event_stream;
+use crate::outage::{drained, event_stream};
 
 const NOTIFIED: &str = "subscription ($after: Cursor) { newNotification(after: $after) { cursor
     ... on NotificationEvent { notification { id kind } } } }";
@@ -102,11 +102,8 @@ async fn events_of_a_newer_program_are_applied_or_wait_for_its_workers() {
     let client = Client::new(address);
     let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
     let old = world.process(Role::Worker).await;
-    eventually("there is a stream", async || {
-        let streams = old.domain().bus.jetstream().get_stream(old.domain().bus.event_stream()).await;
-        streams.is_ok().then_some(())
-    })
-    .await;
+    bob.follow(&ada).await;
+    drained(&world).await;
     old.stop().await;
     ada.follow(&bob).await;
     world.settle().await;
