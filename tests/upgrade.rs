@@ -2,7 +2,11 @@
 
 mod documents;
 mod listener;
+mod newer;
 mod story;
+
+use std::path::Path;
+use std::time::Duration;
 
 use fowergram::app::{App, Role};
 use fowergram::dev::Pgbouncer;
@@ -41,8 +45,9 @@ const TABLES: &str = "select quote_ident(relname), coalesce((
     )
     from pg_class c where relkind = 'r' and relnamespace = 'public'::regnamespace order by relname";
 
-/// Longer than this machine takes for anything when it is busy.
-const PATIENT: [&str; 2] = ["--shard-connect-timeout-ms=20000", "--shard-statement-timeout-ms=30000"];
+/// Longer than a busy machine takes for anything.
+const PATIENT: [&str; 3] =
+    ["--shard-connect-timeout-ms=20000", "--shard-statement-timeout-ms=40000", "--request-timeout-ms=50000"];
 
 /// Changes each table of a shard as `migrate up` does: nobody waits long behind who waits for a table.
 async fn change(url: &str, step: &str) {
@@ -57,15 +62,16 @@ async fn change(url: &str, step: &str) {
         let sql = step.replace("{table}", &table).replace("{texts}", &texts).replace("{others}", &others);
         while let Err(error) = run(&mut connection, &sql).await {
             let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-            // Nobody gave the table up in time.
+            // Nobody gave the table up in time; those who waited behind go first.
             assert_eq!(code.as_deref(), Some("55P03"), "{sql}: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
     connection.close().await.expect("closes");
 }
 
 /// The statements that a server was sent, from its log.
-fn statements(log: &std::path::Path) -> Vec<String> {
+fn statements(log: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(log).expect("a log");
     // A statement goes on over lines that begin with a tab.
     let text = text.replace("\n\t", " ");
@@ -78,9 +84,12 @@ fn statements(log: &std::path::Path) -> Vec<String> {
 
 /// Whether a statement reads all columns that there are, whichever these are.
 fn reads_all(sql: &str) -> bool {
-    let words = sql.to_lowercase().replace("count(*)", "").replace(char::is_whitespace, " ");
-    words.contains(".*")
-        || ["select", "returning", ","].iter().any(|before| words.contains(&format!("{before} *")))
+    let words: Vec<String> = sql.split_whitespace().map(str::to_lowercase).collect();
+    let follows = |word: &str| word == "*" || word.starts_with("*,") || word.starts_with("*\"");
+    words.iter().any(|word| word.contains(".*"))
+        || words.windows(2).any(|pair| {
+            ["select", "returning"].iter().any(|read| pair[0].ends_with(read)) && follows(&pair[1])
+        })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,6 +193,73 @@ async fn what_a_session_has_lost_is_prepared_anew() {
         }
     }
     world.close().await;
+}
+
+/// The text of all files of a folder of the sources, without comments and line breaks.
+fn sources(folder: &Path, texts: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, texts);
+        } else {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            let code = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+            texts.push((path.display().to_string(), code.collect::<Vec<_>>().join(" ")));
+        }
+    }
+}
+
+#[test]
+fn no_statement_in_the_sources_reads_all_columns() {
+    let mut texts = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store"), &mut texts);
+    assert!(texts.len() > 30, "{} files", texts.len());
+    let all: Vec<&String> = texts.iter().filter(|(_, text)| reads_all(text)).map(|(path, _)| path).collect();
+    assert!(all.is_empty(), "name the columns: {all:#?}");
+    for (sql, is_all) in [
+        ("select * from users", true),
+        ("returning  *", true),
+        ("select m.* from members m", true),
+        ("select count(*), 2 * 3 from users", false),
+    ] {
+        assert_eq!(reads_all(sql), is_all, "{sql}");
+    }
+}
+
+/// What old code would not survive in a migration's text, if there is something.
+fn breaks_old_code(sql: &str) -> Option<String> {
+    let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let sql = lines.collect::<Vec<_>>().join(" ").to_lowercase();
+    let clauses = sql.split([',', ';']).map(|clause| clause.split_whitespace().collect::<Vec<_>>().join(" "));
+    clauses.into_iter().find(|clause| {
+        let adds =
+            clause.contains("add column") && clause.contains("not null") && !clause.contains("default");
+        let changes =
+            clause.contains("alter column") && (clause.contains(" type ") || clause.contains("set not null"));
+        adds || changes || clause.contains(" rename ")
+    })
+}
+
+#[test]
+fn no_migration_breaks_the_code_before_it() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migration/src")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let Some((_, up)) = text.split_once("up: r") else { continue };
+        let up = up.split("down: r").next().unwrap_or_default();
+        assert_eq!(breaks_old_code(up), None, "{}", path.display());
+        files += 1;
+    }
+    assert!(files > 10, "{files} migrations were read");
+    for bad in [
+        "alter table users add column age integer not null;",
+        "alter table users alter column bio type varchar",
+        "alter table users add column x integer, alter column bio set not null",
+        "alter table users rename column bio to about",
+    ] {
+        assert!(breaks_old_code(bad).is_some(), "{bad}");
+    }
 }
 
 async fn tables(world: &World) -> Vec<String> {

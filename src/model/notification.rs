@@ -18,7 +18,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
+    /// All kinds that this program knows; a newer one may write others.
+    pub const ALL: [Self; 6] =
         [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
 
     /// The kind with this stored number.

@@ -56,7 +56,12 @@ impl Model {
     }
 }
 
-/// Notifications by id, the hidden ones left out.
+/// The numbers of kinds, as they are stored.
+fn numbers(kinds: &[Kind]) -> Vec<i16> {
+    kinds.iter().map(|kind| *kind as i16).collect()
+}
+
+/// Notifications by id; without the hidden ones, and those of kinds that only a newer program knows.
 pub struct ById;
 
 impl Batch for ById {
@@ -75,6 +80,7 @@ impl Batch for ById {
         let rows = Entity::find()
             .filter(Column::Id.eq_any(ids))
             .filter(Column::ActorCount.gt(0))
+            .filter(Column::Kind.eq_any(numbers(&Kind::ALL)))
             .all(connection)
             .await
             .map_err(failure)?;
@@ -153,7 +159,7 @@ impl Batch for UnreadCount {
     }
 }
 
-/// A page of a user's notifications, the newest first.
+/// A page of a user's notifications of these kinds, or of all that this program knows; the newest first.
 pub async fn list(
     connection: &Connection,
     user: UserId,
@@ -162,13 +168,13 @@ pub async fn list(
 ) -> Result<Vec<Model>> {
     let after = page.after.map(|place| Ok((place.time()?, place.id))).transpose()?;
     let (time, id) = after.map_or((None, Uuid::max()), |(time, id)| (Some(time), id));
-    let kinds: Option<Vec<i16>> = kinds.map(|kinds| kinds.iter().map(|kind| *kind as i16).collect());
+    let kinds = numbers(kinds.unwrap_or(&Kind::ALL));
     let columns = &*COLUMNS;
     let sql = format!(
         "select {columns} from notifications
         where user_id = $1 and actor_count > 0
             and (updated_at, id) < (coalesce($2::timestamptz, 'infinity'), $3::uuid)
-            and ($4::smallint[] is null or kind = any($4))
+            and kind = any($4)
         order by updated_at desc, id desc limit $5"
     );
     let values = [user.uuid().into(), time.into(), id.into(), kinds.into(), page.limit().into()];

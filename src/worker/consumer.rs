@@ -210,6 +210,11 @@ async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
     let failed = match decode(&message) {
         // Earlier deliveries ended without an answer: this event ends the process that handles it.
         _ if delivered > MAX_OUTAGE_DELIVERIES => "LOST",
+        Err(error) if is_of_newer(&error) && delivered < MAX_DELIVERIES => {
+            tracing::warn!(effect = effect.name, subject = %message.subject, %error, "event of a newer program");
+            count(effect, "again");
+            return answer(&message, AckKind::Nak(Some(backoff(delivered)))).await;
+        }
         Err(error) => {
             tracing::error!(effect = effect.name, subject = %message.subject, %error, "event can't be read");
             "UNREADABLE"
@@ -248,6 +253,11 @@ fn decode(message: &Message) -> anyhow::Result<(EventId, Event)> {
     let id = event_id(headers).context("no id")?;
     let id = EventId::try_from(Uuid::try_parse(id)?).map_err(anyhow::Error::msg)?;
     Ok((id, serde_json::from_slice(&message.payload)?))
+}
+
+/// Whether it is an event, but not one that this program knows: a worker of the release that wrote it may take it.
+fn is_of_newer(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_data)
 }
 
 /// Runs the effect, in bounded time, and keeps the server from giving the event to others meanwhile.
