@@ -61,7 +61,7 @@ async fn each_decides_who_may_begin() {
     let friend = client.sign_up("friend").await;
     let mut receivers = Vec::new();
     for policy in ["EVERYONE", "FOLLOWERS", "NOBODY"] {
-        let receiver = client.sign_up(&policy.to_lowercase()).await;
+        let receiver = client.sign_up(&format!("from_{}", policy.to_lowercase())).await;
         assert_eq!(
             receiver.client.data(SETTINGS, json!({})).await["viewer"]["settings"]["messagesFrom"],
             "EVERYONE"
