@@ -234,7 +234,6 @@ async fn output_that_can_not_be_written_is_no_panic() {
         let [line] = &*faults(&full) else { panic!("{command:?}: {full:?}") };
         assert!(line.starts_with("fowergram: the output can't be written: No space left"), "{line}");
     }
-    world.close().await;
 }
 
 /// The writing end of a pipe whose reader has gone.
