@@ -15,6 +15,7 @@ mod fault;
 mod feed;
 mod follow;
 mod group;
+mod group_commit;
 mod input;
 mod limits;
 mod live;
