@@ -14,16 +14,18 @@ use crate::blob::Blob;
 use crate::bus::Bus;
 use crate::cache::{Feeds, Positions};
 use crate::config::Config;
-use crate::domain::account::{Accounts, Viewer};
-use crate::domain::session::revocation::watch_revocations;
+use crate::domain::account::Accounts;
+use crate::domain::account::session::revocation::watch_revocations;
+use crate::domain::viewer::Viewer;
 use crate::domain::{Domain, Parts, Writes};
 use crate::graphql::context::RequestContext;
+use crate::graphql::context::RequestMeta;
 use crate::graphql::engine::Engine;
-use crate::graphql::request::RequestMeta;
 use crate::graphql::{Mutation, Query, Subscription};
 use crate::live::Hub;
 use crate::model::{Clock, Error, Result};
-use crate::store::{Store, Tables, schema};
+use crate::store::migrate::schema;
+use crate::store::{Store, Tables};
 use crate::worker;
 
 /// How many committed transactions may wait for the relay; the outbox keeps those that find no place.

@@ -5,6 +5,7 @@ mod doctor;
 mod fault;
 mod migrate;
 mod output;
+mod process;
 mod scaffold;
 mod settings;
 mod shards;
@@ -12,23 +13,20 @@ mod shards;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 pub use output::OutputError;
 
 use crate::app::{App, Role};
 use crate::bus::Bus;
-use crate::config::{Config, Host, LogConfig, ServiceConfig, env_file};
+use crate::config::{Config, LogConfig, ServiceConfig, env_file};
 use crate::graphql;
 use crate::http;
 use crate::model::Clock;
 use crate::seed::{self, Size};
 use crate::telemetry;
 use crate::worker::dead;
+use process::{listen, stop_on_signal};
 
 /// A GraphQL backend for a photo-sharing social network, on sharded PostgreSQL.
 #[derive(Debug, Parser)]
@@ -104,8 +102,10 @@ impl Cli {
         })?;
         let command = Self::command();
         let given = settings::given(std::env::args_os(), &command);
-        let matches = settings::with_file(command, &file).try_get_matches_from(given);
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| fault::tell(&error))
+        let matches = settings::with_file(command.clone(), &file).try_get_matches_from(given);
+        matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| fault::tell(&error, &command))
     }
 
     /// Runs the command to its end.
@@ -150,37 +150,6 @@ async fn work(config: Config) -> anyhow::Result<()> {
     app.stopping().cancelled().await;
     app.stop().await;
     Ok(())
-}
-
-/// A taken port is one line that says which.
-async fn listen(host: &Host, port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((host.as_str(), port))
-        .await
-        .with_context(|| format!("can't listen on {host}:{port}; stop what uses it, or set HOST and PORT"))
-}
-
-fn stop_on_signal(app: &App) {
-    let stopping = app.stopping().clone();
-    app.tasks().spawn(async move {
-        if stopping.clone().run_until_cancelled(signalled()).await.is_some() {
-            tracing::info!("stopping");
-            stopping.cancel();
-        }
-    });
-}
-
-/// Ends at SIGINT (Ctrl-C) or SIGTERM.
-async fn signalled() {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("signals can't be heard");
-        return CancellationToken::new().cancelled().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 async fn events(args: EventsArgs) -> anyhow::Result<()> {

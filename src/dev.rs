@@ -4,9 +4,11 @@
 //! All of it listens on 127.0.0.1, keeps its files in one folder and ends with this process, however
 //! that ends.
 
+mod folder;
 mod home;
 mod nats;
 mod pgbouncer;
+mod plan;
 mod port;
 mod postgres;
 mod process;
@@ -25,28 +27,13 @@ use futures_util::future::{join_all, try_join_all};
 use home::Home;
 pub use nats::Nats;
 pub use pgbouncer::{POOL_SIZE, Pgbouncer};
+pub use plan::Plan;
 use postgres::Clusters;
 pub use postgres::Postgres;
 pub use process::{Child, Frozen, Program};
 pub use redis::Redis;
 pub use storage::Storage;
 pub use system::find_postgres;
-
-/// What to start, and where.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Holds data, logs and secrets; made if it is not there.
-    pub dir: PathBuf,
-    /// How many `PostgreSQL` servers: databases of a single one share its faults.
-    pub clusters: u8,
-    /// A streaming replica of the first.
-    pub replica: bool,
-    /// False: a power cut may lose everything, and tests are faster.
-    pub durable: bool,
-    /// The `PostgreSQL` servers, the replica, Redis, NATS and the storage get this port and the next
-    /// ones, in this order; `None`: free ones.
-    pub first_port: Option<u16>,
-}
 
 /// The running servers; dropped, they are told to end.
 pub struct Servers {

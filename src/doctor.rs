@@ -26,35 +26,20 @@ mod media;
 mod placement;
 mod report;
 mod state;
-mod ward;
+mod target;
 
 use futures_util::future::join_all;
-use time::Duration;
 use tokio::sync::Mutex;
 
 pub use check::Check;
 use check::Part;
 pub use report::{Fault, Line, Report};
-use ward::Ward;
+pub use target::Options;
+use target::Target;
 
 use crate::domain::Domain;
 use crate::model::Result;
 use crate::progress::Stage;
-
-/// How many rows are read at once.
-const PAGE: i64 = 5_000;
-/// How many differences are looked at again at once.
-const BATCH: usize = 500;
-
-/// What to look at, and what to do with what is found.
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub checks: Vec<Check>,
-    /// Whether to mend what is found.
-    pub fix: bool,
-    /// How long what follows from an event may take before it is missed.
-    pub grace: Duration,
-}
 
 /// Goes over all shards, side by side, one check after the other. A shard that can't be read is in the
 /// report, and the others are looked at.
@@ -65,13 +50,13 @@ pub async fn run(domain: &Domain, options: &Options) -> Report {
         let stage = Stage::begin_open(part.name());
         let shards = 0..domain.store.shards().len();
         let lines = join_all(shards.map(|shard| {
-            let mut ward = Ward::new(domain, options, &mending, &stage, (shard, part.name()));
+            let mut target = Target::new(domain, options, &mending, &stage, (shard, part.name()));
             async move {
                 // Boxed: the checks' futures differ much in size.
-                if let Err(error) = Box::pin(look(part, &mut ward)).await {
-                    ward.unseen(shard, &error);
+                if let Err(error) = Box::pin(look(part, &mut target)).await {
+                    target.unseen(shard, &error);
                 }
-                ward.line
+                target.line
             }
         }));
         report.lines.extend(lines.await);
@@ -80,18 +65,18 @@ pub async fn run(domain: &Domain, options: &Options) -> Report {
     report
 }
 
-async fn look(part: Part, ward: &mut Ward<'_>) -> Result<()> {
+async fn look(part: Part, target: &mut Target<'_>) -> Result<()> {
     match part {
-        Part::Schema => state::schema(ward).await,
-        Part::Outbox => state::outbox(ward).await,
-        Part::Placement => placement::look(ward).await,
-        Part::Claims => claims::of_nobody(ward).await,
-        Part::Names => claims::of_users(ward).await,
-        Part::Edges(mirror) => edges::look(ward, mirror).await,
-        Part::Hashtags => hashtags::look(ward).await,
-        Part::Inbox => inboxes::look(ward).await,
-        Part::Counter(counter) => counters::look(ward, counter).await,
-        Part::TagCounts => counters::of_tags(ward).await,
-        Part::Media => media::look(ward).await,
+        Part::Schema => state::schema(target).await,
+        Part::Outbox => state::outbox(target).await,
+        Part::Placement => placement::look(target).await,
+        Part::Claims => claims::of_nobody(target).await,
+        Part::Names => claims::of_users(target).await,
+        Part::Edges(mirror) => edges::look(target, mirror).await,
+        Part::Hashtags => hashtags::look(target).await,
+        Part::Inbox => inboxes::look(target).await,
+        Part::Counter(counter) => counters::look(target, counter).await,
+        Part::TagCounts => counters::of_tags(target).await,
+        Part::Media => media::look(target).await,
     }
 }

@@ -4,34 +4,19 @@
 //! Each noun's file adds its rules to [`Domain`].
 
 pub mod account;
-pub mod claim;
-pub mod comment;
 pub mod conversation;
-pub mod conversation_list;
 pub mod feed;
 pub mod follow;
-pub mod group;
-pub mod hashtag;
 pub mod idempotency;
-pub mod inbox;
-mod like;
 pub mod log;
 pub mod media;
-pub mod mention;
-pub mod message;
-pub mod message_change;
 pub mod notification;
 pub mod own_writes;
-pub mod password;
 pub mod patch;
 pub mod policy;
 pub mod post;
-pub mod session;
-pub mod staff;
 pub mod text;
-pub mod token;
-pub mod typing;
-pub mod upload;
+pub mod viewer;
 pub mod walk;
 
 use std::ops::Deref;
@@ -69,10 +54,10 @@ pub struct Parts {
 /// The writes that are committed in groups.
 pub struct Writes {
     posts: GroupCommit<post::PostWrite>,
-    likes: GroupCommit<like::LikeWrite>,
+    likes: GroupCommit<post::like::LikeWrite>,
     follows: GroupCommit<follow::FollowWrite>,
-    comments: GroupCommit<comment::CommentWrite>,
-    messages: GroupCommit<message::MessageWrite>,
+    comments: GroupCommit<post::comment::CommentWrite>,
+    messages: GroupCommit<conversation::message::MessageWrite>,
 }
 
 impl Writes {

@@ -26,6 +26,7 @@ pub mod page;
 pub mod post;
 pub mod request;
 pub mod scalar;
+mod schema;
 pub mod session;
 pub mod settings;
 pub mod staff;
@@ -39,37 +40,5 @@ pub mod viewer;
 #[cfg(test)]
 mod fixture;
 
-use async_graphql::{MergedObject, Schema};
-
+pub use schema::{Mutation, Query, sdl};
 pub use subscription::SubscriptionRoot as Subscription;
-
-#[derive(Default, MergedObject)]
-pub struct Query(
-    account::AccountQuery,
-    node::NodeQuery,
-    post::PostQuery,
-    comment::CommentQuery,
-    hashtag::HashtagQuery,
-    conversation::ConversationQuery,
-    staff::StaffQuery,
-);
-
-#[derive(Default, MergedObject)]
-pub struct Mutation(
-    account::AccountMutation,
-    settings::SettingsMutation,
-    follow::FollowMutation,
-    media::MediaMutation,
-    post::PostMutation,
-    comment::CommentMutation,
-    group::GroupMutation,
-    message::MessageMutation,
-    message_change::MessageChangeMutation,
-    notification::NotificationMutation,
-    typing::TypingMutation,
-);
-
-/// The schema in the schema definition language, as `schema.graphql` holds it.
-pub fn sdl() -> String {
-    Schema::build(Query::default(), Mutation::default(), Subscription::default()).finish().sdl()
-}

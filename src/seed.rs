@@ -2,26 +2,23 @@
 
 mod cast;
 mod plan;
+mod size;
 mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::model::id::PostId;
 use crate::progress::Stage;
 use cast::Cast;
 use plan::{Person, Plan};
+pub use size::{DEMO_LOGIN, DEMO_PASSWORD, Size};
 
-/// Whom to sign in as.
-pub const DEMO_LOGIN: &str = "demo";
-/// The password of all demo people.
-pub const DEMO_PASSWORD: &str = "olive-harbour-lantern-42";
 /// The account that is made last: who finds it knows that the network is complete.
 const LAST_LOGIN: &str = "fowergram";
 
@@ -29,32 +26,6 @@ const LAST_LOGIN: &str = "fowergram";
 const AT_ONCE: usize = 12;
 /// How many of those that wait for an image.
 const IMAGES_AT_ONCE: usize = 48;
-
-/// How large the demo network is.
-#[derive(Debug, Clone, Args)]
-pub struct Size {
-    /// How many people
-    #[arg(long, default_value_t = 200)]
-    pub users: usize,
-
-    /// How many posts
-    #[arg(long, default_value_t = 2000)]
-    pub posts: usize,
-
-    /// How many posts have images of full size; the others' are small
-    #[arg(long, default_value_t = 60)]
-    pub images: usize,
-
-    /// Another number gives another network
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-impl Default for Size {
-    fn default() -> Self {
-        Self { users: 200, posts: 2000, images: 60, seed: 1 }
-    }
-}
 
 /// Makes the network unless it is there. One that is not complete is completed.
 pub async fn run_once(domain: &Domain, size: &Size) -> anyhow::Result<()> {

@@ -3,21 +3,17 @@
 //! A caller names the slot of what it wants; only this module knows which shard that is.
 
 pub mod audit;
-pub mod backfill;
 pub mod claim;
 pub mod coalesce;
 mod columns;
 pub mod comment;
-mod connection;
 pub mod conversation;
 pub mod edge;
-mod endpoint;
 pub mod group_commit;
 pub mod hashtag;
 pub mod idempotency;
 pub mod inbox;
 pub mod log;
-pub mod map;
 pub mod media;
 pub mod member;
 pub mod message;
@@ -27,11 +23,11 @@ pub mod outbox;
 pub mod overview;
 pub mod post;
 pub mod reaction;
-mod replica;
-pub mod schema;
 pub mod session;
 pub mod shard;
+mod statement;
 pub mod stream;
+mod tables;
 mod tx;
 pub mod user;
 
@@ -41,21 +37,18 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::config::ShardConfig;
 use crate::model::event::OutboxRow;
 use crate::model::id::Slot;
 use crate::model::wal::WalPosition;
-use crate::model::{Clock, Error, Result};
-use coalesce::{Batch, Coalescer};
-pub use connection::Connection;
-use map::SlotMap;
-pub use map::Slots;
-pub use replica::Following;
-use shard::{Shard, failure, is_retryable};
+use crate::model::{Clock, Result};
+use shard::map::{newest, no_map, read_maps};
+pub use shard::{Connection, Following, Slots};
+use shard::{Shard, SlotMap, failure, is_retryable};
+use statement::sql_with;
+pub use tables::{Away, Loaded, Rows, Tables};
 pub use tx::Tx;
-use tx::sql_with;
 
 /// How often a transaction is run again after a serialization failure or a deadlock.
 const MAX_RETRIES: u32 = 4;
@@ -299,122 +292,4 @@ impl Store {
         }
         groups
     }
-}
-
-/// What can't be read, and why.
-pub type Away<K> = HashMap<K, Error>;
-/// What was found, and what can't be read.
-pub type Loaded<K, V> = (HashMap<K, V>, Away<K>);
-
-/// A table that is read by key, on all shards, together with the other requests of this process.
-pub struct Rows<B: Batch> {
-    store: Store,
-    shards: Vec<Coalescer<B>>,
-}
-
-impl<B: Batch> Rows<B> {
-    pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
-        let shards = store.shards().iter().map(|shard| Coalescer::new(shard.clone(), tasks)).collect();
-        Self { store: store.clone(), shards }
-    }
-
-    /// The rows of these keys, and the keys whose shard can't be read.
-    pub async fn load(&self, keys: &[B::Key]) -> Loaded<B::Key, Arc<B::Row>> {
-        let groups = self.store.group(keys.to_vec(), B::slot);
-        let asked = groups.into_iter().map(|(index, keys)| async move {
-            let found = self.shards[index].load(keys.clone()).await;
-            (keys, found)
-        });
-        let mut rows = HashMap::with_capacity(keys.len());
-        let mut away = Away::new();
-        for (keys, found) in join_all(asked).await {
-            match found {
-                Ok(found) => {
-                    rows.extend(keys.iter().filter_map(|key| Some((*key, found.get(key)?.clone()))));
-                }
-                Err(error) => away.extend(keys.into_iter().map(|key| (key, error.clone()))),
-            }
-        }
-        (rows, away)
-    }
-
-    /// One row.
-    pub async fn get(&self, key: B::Key) -> Result<Option<Arc<B::Row>>> {
-        let index = self.store.owner(B::slot(&key));
-        let found = self.shards[index].load(vec![key]).await?;
-        Ok(found.get(&key).cloned())
-    }
-}
-
-/// The tables that are read by key.
-pub struct Tables {
-    pub sessions: Rows<session::ById>,
-    pub users: Rows<user::ById>,
-    pub posts: Rows<post::ById>,
-    pub media: Rows<media::ById>,
-    pub comments: Rows<comment::ById>,
-    pub is_follower: Rows<edge::IsFollower>,
-    pub is_liked: Rows<edge::IsLiked>,
-    pub conversations: Rows<conversation::ById>,
-    pub memberships: Rows<member::Membership>,
-    pub first_members: Rows<member::FirstMembers>,
-    pub markers: Rows<member::Markers>,
-    pub messages: Rows<message::ById>,
-    pub last_messages: Rows<message::LastMessage>,
-    pub reactions: Rows<reaction::ReactionsTo>,
-    pub inbox: Rows<inbox::Entry>,
-    pub notifications: Rows<notification::ById>,
-    pub notification_actors: Rows<notification::FirstActors>,
-    pub unread_counts: Rows<notification::UnreadCount>,
-}
-
-impl Tables {
-    pub fn new(store: &Store, tasks: &TaskTracker) -> Self {
-        Self {
-            users: Rows::new(store, tasks),
-            sessions: Rows::new(store, tasks),
-            posts: Rows::new(store, tasks),
-            media: Rows::new(store, tasks),
-            comments: Rows::new(store, tasks),
-            is_follower: Rows::new(store, tasks),
-            is_liked: Rows::new(store, tasks),
-            conversations: Rows::new(store, tasks),
-            memberships: Rows::new(store, tasks),
-            first_members: Rows::new(store, tasks),
-            markers: Rows::new(store, tasks),
-            messages: Rows::new(store, tasks),
-            last_messages: Rows::new(store, tasks),
-            reactions: Rows::new(store, tasks),
-            inbox: Rows::new(store, tasks),
-            notifications: Rows::new(store, tasks),
-            notification_actors: Rows::new(store, tasks),
-            unread_counts: Rows::new(store, tasks),
-        }
-    }
-}
-
-/// What each shard says of the map; `None` where it was never migrated.
-type Maps = Vec<Result<Option<(i64, Vec<map::Range>)>>>;
-
-async fn read_maps(shards: &[Arc<Shard>]) -> Maps {
-    join_all(shards.iter().map(|shard| map::read(shard))).await
-}
-
-fn newest(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Result<Option<SlotMap>> {
-    let newest = maps.iter().filter_map(|map| map.as_ref().ok()?.as_ref()).max_by_key(|(epoch, _)| *epoch);
-    newest.map(|(epoch, ranges)| SlotMap::parse(*epoch, ranges, shards)).transpose()
-}
-
-/// Which shard fails how, in one line.
-fn no_map(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Error {
-    let faults = shards.iter().zip(maps).map(|(shard, map)| match map {
-        Err(Error::Internal(cause)) => format!("{}: {cause}", shard.name),
-        Err(_) => format!("{} can't be reached", shard.name),
-        Ok(_) => format!("{} was never migrated", shard.name),
-    });
-    let faults: Vec<String> = faults.collect();
-    anyhow::anyhow!(
-        "SHARDS: {}; start the servers, correct the addresses, or run `fowergram migrate up`",
-        faults.join(", ")
-    )
 }

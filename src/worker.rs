@@ -18,7 +18,7 @@ use crate::config::MediaConfig;
 use crate::domain::{Domain, notification};
 use crate::model::Result;
 use crate::model::event::Event;
-use crate::store::backfill::ALL;
+use crate::store::migrate::backfill::ALL;
 use consumer::Effect;
 use media::Studio;
 
@@ -41,7 +41,7 @@ fn effects(studio: &Studio) -> Vec<Effect> {
             }
         })
         .only("post.>"),
-        Effect::new("hashtag", crate::domain::hashtag::concerns, |domain, _, event| async move {
+        Effect::new("hashtag", crate::domain::post::hashtag::concerns, |domain, _, event| async move {
             domain.index_hashtags(&event).await
         })
         .only("post.>"),

@@ -1,5 +1,8 @@
 //! Which room may use which, and what each room keeps out. `docs/ARCHITECTURE.md` says why.
 
+mod arrows;
+mod circles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fowergram::app::{App, Role};
-use fowergram::store::backfill::Backfill;
+use fowergram::store::migrate::backfill::Backfill;
 use fowergram::worker::backfill::run as rewrite;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;

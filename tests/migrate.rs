@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fowergram::app::Role;
 use fowergram::model::id::Slot;
 use fowergram::model::{Clock, Error};
-use fowergram::store::schema::KNOWN;
+use fowergram::store::migrate::schema::KNOWN;
 use fowergram::store::shard::failure;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use fowergram::domain::Domain;
+use fowergram::domain::account::session::Origin;
 use fowergram::domain::account::{Draft, HeldNames};
-use fowergram::domain::session::Origin;
 use fowergram::model::{Code, Error};
 use futures_util::future::{join, join_all};
 use rand::rngs::StdRng;

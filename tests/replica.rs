@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fowergram::app::{App, Role};
 use fowergram::dev::Postgres;
-use fowergram::domain::hashtag::Tag;
+use fowergram::domain::post::hashtag::Tag;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

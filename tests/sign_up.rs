@@ -5,10 +5,10 @@ use std::task::Poll;
 
 use fowergram::app::Role;
 use fowergram::domain::Domain;
+use fowergram::domain::account::claim::Reconciled;
+use fowergram::domain::account::session::Origin;
 use fowergram::domain::account::{NewAccount, ProfileChange};
-use fowergram::domain::claim::Reconciled;
 use fowergram::domain::patch::Patch;
-use fowergram::domain::session::Origin;
 use fowergram::model::Code;
 use fowergram::worker::reconcile;
 use futures_util::future::join_all;

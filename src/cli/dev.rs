@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Parser};
 
-use super::{listen, stop_on_signal};
+use super::process::{listen, stop_on_signal};
 use crate::app::{App, Role};
 use crate::config::{Config, Host};
 use crate::dev::{Plan, Servers, token_key};

@@ -4,12 +4,10 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, CommandFactory as _, Error};
-
-use super::Cli;
+use clap::{Arg, Command, Error};
 
 /// Shows help where it was asked for, else one line on standard error. The code for the process to end with.
-pub(super) fn tell(error: &Error) -> ExitCode {
+pub(super) fn tell(error: &Error, command: &Command) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
             Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -23,7 +21,7 @@ pub(super) fn tell(error: &Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            eprintln!("fowergram: {}", line(error, &Cli::command()));
+            eprintln!("fowergram: {}", line(error, command));
             ExitCode::from(2)
         }
     }

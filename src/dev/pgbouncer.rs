@@ -8,10 +8,11 @@ use std::process::Command;
 use anyhow::Context;
 use sqlx::{Connection as _, PgConnection};
 
+use super::folder;
 use super::home::Home;
 use super::postgres::{Postgres, USER};
 use super::process::{Child, Program};
-use super::user::{self, User};
+use super::user::User;
 
 /// Earlier ones mix up prepared statements in transaction mode: they answer with the wrong rows.
 const OLDEST: (u32, u32) = (1, 21);
@@ -39,7 +40,7 @@ impl Pgbouncer {
         let slug = format!("pgbouncer-{number}");
         // It does not run as root either.
         let user = User::of_servers()?;
-        let folder = user::data_folder(&home.dir().join(&slug), user.as_ref()).await?;
+        let folder = folder::of_data(&home.dir().join(&slug), user.as_ref()).await?;
         let installed = find()?;
         let program = folder.join("pgbouncer");
         // Root's folders are closed to the user that it runs as.

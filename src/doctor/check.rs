@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use super::edges::Mirror;
 use crate::store::audit::counter::{COUNTERS, Counter};
+use crate::store::edge::Table;
 
 /// Something that can be looked at by itself. In the order in which it is done: what is mended first
 /// does not have to be mended again because of what comes later.
@@ -113,6 +113,30 @@ impl Part {
             Self::Counter(counter) => counter.name,
             Self::TagCounts => "hashtags.post_count",
             Self::Media => "media",
+        }
+    }
+}
+
+/// A table that follows another. All pairs here are (owner, other) of the one that decides; the mirror's
+/// are the other way round.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mirror {
+    Following,
+    Liked,
+}
+
+impl Mirror {
+    pub const fn decides(self) -> Table {
+        match self {
+            Self::Following => Table::Followers,
+            Self::Liked => Table::Likes,
+        }
+    }
+
+    pub const fn follows(self) -> Table {
+        match self {
+            Self::Following => Table::Following,
+            Self::Liked => Table::Liked,
         }
     }
 }

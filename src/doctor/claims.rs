@@ -3,9 +3,8 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::PAGE;
-use super::ward::Ward;
-use crate::domain::claim::Settled;
+use super::target::{PAGE, Target};
+use crate::domain::account::claim::Settled;
 use crate::model::Result;
 use crate::model::claim::{ClaimState, Name};
 use crate::model::id::{UserId, slot_of};
@@ -13,21 +12,21 @@ use crate::store::audit::claim::{self as audit, Named};
 use crate::store::claim::{self, Model};
 
 /// Looks for claims of this shard that nobody's row names, and for those that nobody has settled in time.
-pub(super) async fn of_nobody(ward: &mut Ward<'_>) -> Result<()> {
+pub(super) async fn of_nobody(target: &mut Target<'_>) -> Result<()> {
     let mut after = (-1, 0, String::new());
     loop {
-        let cutoff = ward.cutoff();
+        let cutoff = target.cutoff();
         let page =
             async |connection| audit::page(&connection, (after.0, after.1, &after.2), cutoff, PAGE).await;
-        let page = ward.ask(page).await?;
+        let page = target.ask(page).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.slot, last.kind, last.name.clone());
-        ward.looked(page.len());
+        target.looked(page.len());
         let (confirmed, mut suspects): (Vec<Model>, Vec<Model>) = page.into_iter().partition(is_confirmed);
         let unnamed = |connection, claims| async move { audit::unnamed(&connection, claims).await };
-        suspects.extend(ward.ask_owners(confirmed, |claim: &Model| slot_of(claim.user_id), unnamed).await);
+        suspects.extend(target.ask_owners(confirmed, |claim: &Model| slot_of(claim.user_id), unnamed).await);
         for suspect in suspects {
-            claim_again(ward, &suspect, cutoff).await?;
+            claim_again(target, &suspect, cutoff).await?;
         }
     }
 }
@@ -36,17 +35,17 @@ fn is_confirmed(claim: &Model) -> bool {
     claim.state == ClaimState::Confirmed as i16
 }
 
-async fn claim_again(ward: &mut Ward<'_>, seen: &Model, cutoff: OffsetDateTime) -> Result<()> {
+async fn claim_again(target: &mut Target<'_>, seen: &Model, cutoff: OffsetDateTime) -> Result<()> {
     let Some(name) = &Name::of(seen) else { return Ok(()) };
-    let store = ward.store();
+    let store = target.store();
     let found = store.read(name.slot(), async |connection| claim::find(&connection, name).await).await?;
     // Every change of a claim sets another time or state.
     let Some(found) = found.filter(|found| found == seen) else { return Ok(()) };
     let what = if is_confirmed(&found) {
-        let user = match ward.domain.tables.users.get(UserId::from_row(found.user_id)).await {
+        let user = match target.domain.tables.users.get(UserId::from_row(found.user_id)).await {
             Ok(user) => user,
             Err(error) => {
-                ward.unseen(store.owner(slot_of(found.user_id)), &error);
+                target.unseen(store.owner(slot_of(found.user_id)), &error);
                 return Ok(());
             }
         };
@@ -59,34 +58,35 @@ async fn claim_again(ward: &mut Ward<'_>, seen: &Model, cutoff: OffsetDateTime) 
     } else {
         return Ok(());
     };
-    let settle = async { Ok(ward.domain.reconcile_claim(&found).await? != Settled::Changed) };
-    let mended = ward.mends(settle).await;
-    ward.fault(name.to_string(), what, mended);
+    let settle = async { Ok(target.domain.reconcile_claim(&found).await? != Settled::Changed) };
+    let mended = target.mends(settle).await;
+    target.fault(name.to_string(), what, mended);
     Ok(())
 }
 
 /// Looks for users of this shard whose names they don't claim.
-pub(super) async fn of_users(ward: &mut Ward<'_>) -> Result<()> {
+pub(super) async fn of_users(target: &mut Target<'_>) -> Result<()> {
     let mut after = Uuid::nil();
     loop {
         let page = async |connection| audit::users(&connection, after, PAGE).await;
-        let page = ward.ask(page).await?;
+        let page = target.ask(page).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
-        ward.looked(page.len());
+        target.looked(page.len());
         let names = |user: Named| Name::both(&user.username, &user.email).map(|name| (name, user.id));
         let names = page.into_iter().flat_map(names).collect();
         let unclaimed = |connection, names| async move { audit::unclaimed(&connection, names).await };
-        for (name, user) in ward.ask_owners(names, |(name, _): &(Name, Uuid)| name.slot(), unclaimed).await {
-            name_again(ward, &name, UserId::from_row(user)).await?;
+        for (name, user) in target.ask_owners(names, |(name, _): &(Name, Uuid)| name.slot(), unclaimed).await
+        {
+            name_again(target, &name, UserId::from_row(user)).await?;
         }
     }
 }
 
-async fn name_again(ward: &mut Ward<'_>, name: &Name, user: UserId) -> Result<()> {
-    let store = ward.store();
+async fn name_again(target: &mut Target<'_>, name: &Name, user: UserId) -> Result<()> {
+    let store = target.store();
     let found = store.read(name.slot(), async |connection| claim::find(&connection, name).await).await?;
-    let row = ward.domain.tables.users.get(user).await?;
+    let row = target.domain.tables.users.get(user).await?;
     if !row.is_some_and(|row| name.is_of(&row)) {
         return Ok(());
     }
@@ -96,10 +96,10 @@ async fn name_again(ward: &mut Ward<'_>, name: &Name, user: UserId) -> Result<()
         None => format!("names {user}, and nobody claims it"),
     };
     let claim = async {
-        let _alone = ward.mending().await;
-        ward.domain.claim_again(name, user).await
+        let _alone = target.mending().await;
+        target.domain.claim_again(name, user).await
     };
-    let mended = ward.mends(claim).await;
-    ward.fault(name.to_string(), what, mended);
+    let mended = target.mends(claim).await;
+    target.fault(name.to_string(), what, mended);
     Ok(())
 }

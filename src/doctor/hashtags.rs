@@ -4,9 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::ward::Ward;
-use super::{BATCH, PAGE};
-use crate::domain::hashtag::Tag;
+use super::target::{BATCH, PAGE, Target};
+use crate::domain::post::hashtag::Tag;
 use crate::model::clock::to_millis;
 use crate::model::id::{PostId, Slot, millis_of, slot_of};
 use crate::model::{Error, Result};
@@ -18,26 +17,26 @@ const ENTRIES: usize = 10_000;
 /// How many entries of posts that are gone are held before they are looked at again.
 const GONE: usize = 10_000;
 
-pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
-    from_posts(ward).await?;
-    from_lists(ward).await
+pub(super) async fn look(target: &mut Target<'_>) -> Result<()> {
+    from_posts(target).await?;
+    from_lists(target).await
 }
 
 /// Looks for tags of this shard's posts whose lists don't have the post.
-async fn from_posts(ward: &mut Ward<'_>) -> Result<()> {
+async fn from_posts(target: &mut Target<'_>) -> Result<()> {
     let mut after = Uuid::nil();
     loop {
         let page = async |connection| audit::tagged(&connection, after, PAGE).await;
-        let page = ward.ask(page).await?;
+        let page = target.ask(page).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
-        ward.looked(page.len());
-        let cutoff = ward.cutoff();
+        target.looked(page.len());
+        let cutoff = target.cutoff();
         let settled = page.into_iter().filter(|post| post.changed_at < cutoff);
         for chunk in settled.flat_map(entries_of).collect::<Vec<_>>().chunks(ENTRIES) {
             let missing = |connection, entries| async move { audit::missing(&connection, entries).await };
-            let suspects = ward.ask_owners(chunk.to_vec(), slot, missing).await;
-            look_again(ward, suspects, false).await;
+            let suspects = target.ask_owners(chunk.to_vec(), slot, missing).await;
+            look_again(target, suspects, false).await;
         }
     }
 }
@@ -50,31 +49,31 @@ fn entries_of(post: Tagged) -> impl Iterator<Item = Entry> {
 }
 
 /// Looks for entries in this shard's lists whose posts don't have the tag.
-async fn from_lists(ward: &mut Ward<'_>) -> Result<()> {
+async fn from_lists(target: &mut Target<'_>) -> Result<()> {
     let mut after = Entry { slot: -1, name: String::new(), post_id: Uuid::nil() };
     let mut gone = Vec::new();
     loop {
         let page = async |connection| audit::entries(&connection, &after, PAGE).await;
-        let page = ward.ask(page).await?;
+        let page = target.ask(page).await?;
         let Some(last) = page.last() else { break };
         after = last.clone();
-        ward.looked(page.len());
+        target.looked(page.len());
         let untrue = |connection, entries| async move { audit::untrue(&connection, entries).await };
-        let suspects = ward.ask_owners(page, |entry: &Entry| slot_of(entry.post_id), untrue).await;
-        gone.extend(look_again(ward, suspects, false).await);
+        let suspects = target.ask_owners(page, |entry: &Entry| slot_of(entry.post_id), untrue).await;
+        gone.extend(look_again(target, suspects, false).await);
         if gone.len() >= GONE {
-            wait_for(ward, std::mem::take(&mut gone)).await;
+            wait_for(target, std::mem::take(&mut gone)).await;
         }
     }
-    wait_for(ward, gone).await;
+    wait_for(target, gone).await;
     Ok(())
 }
 
 /// Posts that are purged tell no time, so the time is waited for.
-async fn wait_for(ward: &mut Ward<'_>, gone: Vec<Entry>) {
+async fn wait_for(target: &mut Target<'_>, gone: Vec<Entry>) {
     if !gone.is_empty() {
-        tokio::time::sleep(ward.options.grace.unsigned_abs()).await;
-        look_again(ward, gone, true).await;
+        tokio::time::sleep(target.options.grace.unsigned_abs()).await;
+        look_again(target, gone, true).await;
     }
 }
 
@@ -84,36 +83,36 @@ fn slot(entry: &Entry) -> Slot {
 
 /// Reports what is wrong for longer than the grace time. Those whose posts are gone, which tell no time,
 /// come back unless they were `waited` for.
-async fn look_again(ward: &mut Ward<'_>, suspects: Vec<Entry>, waited: bool) -> Vec<Entry> {
+async fn look_again(target: &mut Target<'_>, suspects: Vec<Entry>, waited: bool) -> Vec<Entry> {
     let mut gone = Vec::new();
     for entries in suspects.chunks(BATCH) {
-        match compare(ward, entries).await {
+        match compare(target, entries).await {
             Ok(found) => {
                 for (entry, what) in found {
                     let Some(what) = what.or_else(|| waited.then_some("its post is gone")) else {
                         gone.push(entry);
                         continue;
                     };
-                    let mended = ward.mends(mend(ward, &entry)).await;
-                    ward.fault(format!("{} {}", entry.name, entry.post_id), what.to_owned(), mended);
+                    let mended = target.mends(mend(target, &entry)).await;
+                    target.fault(format!("{} {}", entry.name, entry.post_id), what.to_owned(), mended);
                 }
             }
-            Err(error) => ward.unseen(ward.shard, &error),
+            Err(error) => target.unseen(target.shard, &error),
         }
     }
     gone
 }
 
 /// Which of these entries are wrong, and how; nothing is said of those whose post is gone.
-async fn compare(ward: &Ward<'_>, entries: &[Entry]) -> Result<Vec<(Entry, Option<&'static str>)>> {
-    let cutoff = ward.cutoff();
+async fn compare(target: &Target<'_>, entries: &[Entry]) -> Result<Vec<(Entry, Option<&'static str>)>> {
+    let cutoff = target.cutoff();
     // The lists first: what changes between the two reads has changed after the cutoff.
     let work = |connection, entries| async move { audit::active(&connection, entries).await };
     let listed: HashSet<Entry> =
-        ward.ask_all_owners(entries.to_vec(), slot, work).await?.into_iter().collect();
+        target.ask_all_owners(entries.to_vec(), slot, work).await?.into_iter().collect();
     let ids = entries.iter().map(|entry| entry.post_id).collect::<HashSet<_>>().into_iter().collect();
     let work = |connection, ids| async move { audit::posts(&connection, ids).await };
-    let posts = ward.ask_all_owners(ids, |id: &Uuid| slot_of(*id), work).await?;
+    let posts = target.ask_all_owners(ids, |id: &Uuid| slot_of(*id), work).await?;
     let posts: HashMap<Uuid, Tagged> = posts.into_iter().map(|post| (post.id, post)).collect();
     let wrong = entries.iter().filter_map(|entry| {
         let (post, is_listed) = (posts.get(&entry.post_id), listed.contains(entry));
@@ -134,9 +133,9 @@ fn has_tag(post: &Tagged, entry: &Entry) -> bool {
 }
 
 /// Brings an entry to its post. As with the mirrors of edges, the post is read behind the entry's lock.
-async fn mend(ward: &Ward<'_>, entry: &Entry) -> Result<bool> {
-    let _alone = ward.mending().await;
-    let (store, post) = (ward.store(), PostId::from_row(entry.post_id));
+async fn mend(target: &Target<'_>, entry: &Entry) -> Result<bool> {
+    let _alone = target.mending().await;
+    let (store, post) = (target.store(), PostId::from_row(entry.post_id));
     store
         .tx(slot(entry), |tx| async move {
             let known = hashtag::hold(&tx, &entry.name, post).await?;

@@ -4,74 +4,73 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::ward::Ward;
-use super::{BATCH, PAGE};
-use crate::domain::message::MAX_INBOXES;
+use super::target::{BATCH, PAGE, Target};
+use crate::domain::conversation::message::MAX_INBOXES;
 use crate::model::Result;
 use crate::model::id::{ConversationId, slot_of};
 use crate::store::audit::inbox::{self as audit, Entry, Member, Pair};
 
-pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
-    from_conversations(ward).await?;
-    from_inboxes(ward).await
+pub(super) async fn look(target: &mut Target<'_>) -> Result<()> {
+    from_conversations(target).await?;
+    from_inboxes(target).await
 }
 
 /// Looks for members of this shard's conversations who were not told of the last message.
-async fn from_conversations(ward: &mut Ward<'_>) -> Result<()> {
+async fn from_conversations(target: &mut Target<'_>) -> Result<()> {
     let mut after = (Uuid::nil(), Uuid::nil());
     loop {
         let page = async |connection| audit::page(&connection, after, PAGE, MAX_INBOXES).await;
-        let mut page = ward.ask(page).await?;
+        let mut page = target.ask(page).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.conversation_id, last.user_id);
-        ward.looked(page.len());
-        let cutoff = ward.cutoff();
+        target.looked(page.len());
+        let cutoff = target.cutoff();
         page.retain(|member| member.was_told && member.sent_at < cutoff);
         let behind = |connection, members| async move { audit::behind(&connection, members).await };
-        let suspects = ward.ask_owners(page, |member: &Member| slot_of(member.user_id), behind).await;
-        look_again(ward, &suspects).await;
+        let suspects = target.ask_owners(page, |member: &Member| slot_of(member.user_id), behind).await;
+        look_again(target, &suspects).await;
     }
 }
 
 /// Looks for entries in this shard's inboxes that no conversation is behind, or not so many messages.
-async fn from_inboxes(ward: &mut Ward<'_>) -> Result<()> {
+async fn from_inboxes(target: &mut Target<'_>) -> Result<()> {
     let mut after = (Uuid::nil(), Uuid::nil());
     loop {
         let page = async |connection| audit::entries(&connection, after, PAGE).await;
-        let page = ward.ask(page).await?;
+        let page = target.ask(page).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.user_id, last.conversation_id);
-        ward.looked(page.len());
+        target.looked(page.len());
         let strange = |connection, entries| async move { audit::strange(&connection, entries).await };
-        let suspects = ward.ask_owners(page, |entry: &Entry| slot_of(entry.conversation_id), strange).await;
-        look_again(ward, &suspects).await;
+        let suspects = target.ask_owners(page, |entry: &Entry| slot_of(entry.conversation_id), strange).await;
+        look_again(target, &suspects).await;
     }
 }
 
-async fn look_again(ward: &mut Ward<'_>, suspects: &[Pair]) {
+async fn look_again(target: &mut Target<'_>, suspects: &[Pair]) {
     for pairs in suspects.chunks(BATCH) {
-        match compare(ward, pairs).await {
+        match compare(target, pairs).await {
             Ok(faults) => {
                 for (pair, what) in faults {
-                    let mended = ward.mends(mend(ward, pair)).await;
-                    ward.fault(format!("{} {}", pair.0, pair.1), what, mended);
+                    let mended = target.mends(mend(target, pair)).await;
+                    target.fault(format!("{} {}", pair.0, pair.1), what, mended);
                 }
             }
-            Err(error) => ward.unseen(ward.shard, &error),
+            Err(error) => target.unseen(target.shard, &error),
         }
     }
 }
 
 /// Which of these entries are wrong, and how.
-async fn compare(ward: &Ward<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, String)>> {
-    let cutoff = ward.cutoff();
+async fn compare(target: &Target<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, String)>> {
+    let cutoff = target.cutoff();
     // The inboxes first: what changes between the two reads has changed after the cutoff.
     let work = |connection, pairs| async move { audit::entries_of(&connection, pairs).await };
-    let entries = ward.ask_all_owners(pairs.to_vec(), |pair: &Pair| slot_of(pair.0), work).await?;
+    let entries = target.ask_all_owners(pairs.to_vec(), |pair: &Pair| slot_of(pair.0), work).await?;
     let entries: HashMap<Pair, Entry> =
         entries.into_iter().map(|entry| ((entry.user_id, entry.conversation_id), entry)).collect();
     let work = |connection, pairs| async move { audit::fetch(&connection, pairs, MAX_INBOXES).await };
-    let members = ward.ask_all_owners(pairs.to_vec(), |pair: &Pair| slot_of(pair.1), work).await?;
+    let members = target.ask_all_owners(pairs.to_vec(), |pair: &Pair| slot_of(pair.1), work).await?;
     let members: HashMap<Pair, Member> =
         members.into_iter().map(|member| ((member.user_id, member.conversation_id), member)).collect();
     let wrong = pairs.iter().filter_map(|pair| {
@@ -98,9 +97,9 @@ async fn compare(ward: &Ward<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, String)>>
 
 /// Brings an entry to its conversation: back, under the entry's lock, behind which the conversation is
 /// read; forward as the message's event does.
-async fn mend(ward: &Ward<'_>, pair: Pair) -> Result<bool> {
-    let alone = ward.mending().await;
-    let store = ward.store();
+async fn mend(target: &Target<'_>, pair: Pair) -> Result<bool> {
+    let alone = target.mending().await;
+    let store = target.store();
     let member = store
         .tx(slot_of(pair.0), |tx| async move {
             let entry = audit::hold(&tx, pair).await?;
@@ -118,7 +117,7 @@ async fn mend(ward: &Ward<'_>, pair: Pair) -> Result<bool> {
         .await?;
     drop(alone);
     if let Some(Member { was_told: true, change, .. }) = member {
-        ward.domain.follow_conversation(ConversationId::from_row(pair.1), change, &[]).await?;
+        target.domain.follow_conversation(ConversationId::from_row(pair.1), change, &[]).await?;
     }
     Ok(true)
 }

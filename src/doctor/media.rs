@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::ward::Ward;
+use super::target::Target;
 use crate::blob::Object;
 use crate::domain::media::{original_key, variant_key, widths_of};
 use crate::model::id::MediaId;
@@ -42,39 +42,39 @@ impl Key {
     }
 }
 
-pub(super) async fn look(ward: &mut Ward<'_>) -> Result<()> {
-    let images = ward.ask(async |connection| audit::count(&connection).await).await?;
-    let owned: Vec<u16> = ward.store().slots_of(ward.shard).iter().collect();
+pub(super) async fn look(target: &mut Target<'_>) -> Result<()> {
+    let images = target.ask(async |connection| audit::count(&connection).await).await?;
+    let owned: Vec<u16> = target.store().slots_of(target.shard).iter().collect();
     let rounds = usize::try_from(images).unwrap_or(0) / HELD + 1;
     for slots in owned.chunks(owned.len().div_ceil(rounds).max(1)) {
         for (first, last) in slots.iter().copied().collect::<Slots>().runs() {
-            look_at(ward, *first, *last).await?;
+            look_at(target, *first, *last).await?;
         }
     }
     Ok(())
 }
 
 /// Compares the images of these slots with the objects of these slots.
-async fn look_at(ward: &mut Ward<'_>, first: u16, last: u16) -> Result<()> {
-    let images = ward.ask(async |connection| audit::of_slots(&connection, first, last).await).await?;
-    ward.looked(images.len());
+async fn look_at(target: &mut Target<'_>, first: u16, last: u16) -> Result<()> {
+    let images = target.ask(async |connection| audit::of_slots(&connection, first, last).await).await?;
+    target.looked(images.len());
     let mut held: HashMap<Uuid, (Image, BTreeSet<u32>)> =
         images.into_iter().map(|image| (image.id, (image, BTreeSet::new()))).collect();
     let mut after = format!("{first:04}/");
     loop {
-        let objects = ward.domain.blob.list("", Some(&after), OBJECTS).await?;
+        let objects = target.domain.blob.list("", Some(&after), OBJECTS).await?;
         let Some(end) = objects.last() else { break };
         after.clone_from(&end.key);
         // A digit comes behind a slash.
         let bound = format!("{last:04}0");
         let is_last = after >= bound;
         for object in objects.into_iter().filter(|object| object.key < bound) {
-            ward.looked(1);
+            target.looked(1);
             let Some(key) = Key::parse(&object.key) else { continue };
             match (held.get_mut(&key.media.uuid()), key.width) {
                 (Some((image, seen)), Some(width)) if has(image, Some(width)) => _ = seen.insert(width),
                 (Some((image, _)), width) if has(image, width) => {}
-                _ => superfluous(ward, &key, &object).await?,
+                _ => superfluous(target, &key, &object).await?,
             }
         }
         if is_last {
@@ -83,7 +83,7 @@ async fn look_at(ward: &mut Ward<'_>, first: u16, last: u16) -> Result<()> {
     }
     for (image, seen) in held.into_values() {
         if widths(&image).any(|width| !seen.contains(&width)) {
-            incomplete(ward, image.id).await?;
+            incomplete(target, image.id).await?;
         }
     }
     Ok(())
@@ -106,32 +106,32 @@ fn has(image: &Image, width: Option<u32>) -> bool {
 }
 
 /// An object that no image has, unless it is too young, or went, or its row is somewhere after all.
-async fn superfluous(ward: &mut Ward<'_>, key: &Key, object: &Object) -> Result<()> {
-    if object.modified >= ward.cutoff() {
+async fn superfluous(target: &mut Target<'_>, key: &Key, object: &Object) -> Result<()> {
+    if object.modified >= target.cutoff() {
         return Ok(());
     }
-    let what = match find_anywhere(ward, key.media).await? {
+    let what = match find_anywhere(target, key.media).await? {
         None => "no image has it",
-        Some(image) if image.updated_at < ward.cutoff() && !has(&image, key.width) => {
+        Some(image) if image.updated_at < target.cutoff() && !has(&image, key.width) => {
             "its image does not need it"
         }
         Some(_) => return Ok(()),
     };
-    if ward.domain.blob.head(&object.key).await?.is_none() {
+    if target.domain.blob.head(&object.key).await?.is_none() {
         return Ok(());
     }
-    let delete = async { ward.domain.blob.delete(std::slice::from_ref(&object.key)).await.map(|()| true) };
-    let mended = ward.mends(delete).await;
-    ward.fault(object.key.clone(), what.to_owned(), mended);
+    let delete = async { target.domain.blob.delete(std::slice::from_ref(&object.key)).await.map(|()| true) };
+    let mended = target.mends(delete).await;
+    target.fault(object.key.clone(), what.to_owned(), mended);
     Ok(())
 }
 
 /// An image's row, also where it lies in a shard that does not own it: its objects are not to be lost for
 /// that.
-async fn find_anywhere(ward: &Ward<'_>, id: MediaId) -> Result<Option<Image>> {
-    for shard in 0..ward.store().shards().len() {
+async fn find_anywhere(target: &Target<'_>, id: MediaId) -> Result<Option<Image>> {
+    for shard in 0..target.store().shards().len() {
         let find = async |connection| audit::find(&connection, id).await;
-        if let Some(image) = ward.store().read_shard(shard, find).await? {
+        if let Some(image) = target.store().read_shard(shard, find).await? {
             return Ok(Some(image));
         }
     }
@@ -140,17 +140,17 @@ async fn find_anywhere(ward: &Ward<'_>, id: MediaId) -> Result<Option<Image>> {
 
 /// An image that lacks a size. One that is lost is made of the nearest that is left; where none is, the
 /// image is given up, so that its owner sees it.
-async fn incomplete(ward: &mut Ward<'_>, id: Uuid) -> Result<()> {
+async fn incomplete(target: &mut Target<'_>, id: Uuid) -> Result<()> {
     let id = MediaId::from_row(id);
-    let Some(image) = ward.ask(async |connection| audit::find(&connection, id).await).await? else {
+    let Some(image) = target.ask(async |connection| audit::find(&connection, id).await).await? else {
         return Ok(());
     };
-    if image.updated_at >= ward.cutoff() {
+    if image.updated_at >= target.cutoff() {
         return Ok(());
     }
     let (mut there, mut lost) = (Vec::new(), Vec::new());
     for width in widths(&image) {
-        match ward.domain.blob.head(&variant_key(id, width)).await? {
+        match target.domain.blob.head(&variant_key(id, width)).await? {
             Some(_) => there.push(width),
             None => lost.push(width),
         }
@@ -158,23 +158,23 @@ async fn incomplete(ward: &mut Ward<'_>, id: Uuid) -> Result<()> {
     if lost.is_empty() {
         return Ok(());
     }
-    let mended = ward.mends(Box::pin(restore(ward, id, &there, &lost))).await;
-    ward.fault(id.to_string(), format!("has no file for the widths {lost:?}"), mended);
+    let mended = target.mends(Box::pin(restore(target, id, &there, &lost))).await;
+    target.fault(id.to_string(), format!("has no file for the widths {lost:?}"), mended);
     Ok(())
 }
 
-async fn restore(ward: &Ward<'_>, id: MediaId, there: &[u32], lost: &[u32]) -> Result<bool> {
+async fn restore(target: &Target<'_>, id: MediaId, there: &[u32], lost: &[u32]) -> Result<bool> {
     for width in lost {
         // A wider one can be shown in the place of a narrower one, and in need the other way round.
         let nearest = there.iter().find(|other| *other > width).or(there.last());
         let Some(nearest) = nearest else {
             let give_up = |tx| async move { audit::give_up(&tx, id, LOST).await };
-            return ward.store().tx(id.slot(), give_up).await;
+            return target.store().tx(id.slot(), give_up).await;
         };
-        let largest = ward.domain.limits.max_image_bytes;
-        let file = ward.domain.blob.get(&variant_key(id, *nearest), largest).await?;
+        let largest = target.domain.limits.max_image_bytes;
+        let file = target.domain.blob.get(&variant_key(id, *nearest), largest).await?;
         let file = file.ok_or(Error::NotFound("object"))?;
-        ward.domain.put_variant(id, *width, file.to_vec()).await?;
+        target.domain.put_variant(id, *width, file.to_vec()).await?;
     }
     Ok(true)
 }

@@ -4,54 +4,53 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::PAGE;
-use super::ward::Ward;
+use super::target::{PAGE, Target};
 use crate::model::Result;
 use crate::store::audit::outbox;
-use crate::store::schema;
+use crate::store::migrate::schema;
 use crate::worker::relay;
 
 /// How long to wait for the connection to NATS before events are left where they are.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Migrations are left to `fowergram migrate`, for they take their own time.
-pub(super) async fn schema(ward: &mut Ward<'_>) -> Result<()> {
-    let schema = schema::version(&ward.domain.store.shards()[ward.shard]).await?;
-    ward.looked(schema.applied.len());
+pub(super) async fn schema(target: &mut Target<'_>) -> Result<()> {
+    let schema = schema::version(&target.domain.store.shards()[target.shard]).await?;
+    target.looked(schema.applied.len());
     for name in schema.pending {
-        ward.fault(name, "is not applied: run `fowergram migrate up`".to_owned(), false);
+        target.fault(name, "is not applied: run `fowergram migrate up`".to_owned(), false);
     }
     for name in schema.unknown {
-        ward.fault(name, "is not of this release".to_owned(), false);
+        target.fault(name, "is not of this release".to_owned(), false);
     }
     Ok(())
 }
 
 /// Events that wait are published, as the sweeper of a worker does.
-pub(super) async fn outbox(ward: &mut Ward<'_>) -> Result<()> {
-    let seconds = ward.options.grace.as_seconds_f64();
+pub(super) async fn outbox(target: &mut Target<'_>) -> Result<()> {
+    let seconds = target.options.grace.as_seconds_f64();
     let look = async |connection| {
         let (rows, _) = outbox::count(&connection, seconds).await?;
         Ok((rows, outbox::waiting(&connection, seconds, PAGE).await?))
     };
-    let (rows, waiting) = ward.ask(look).await?;
-    ward.looked(usize::try_from(rows).unwrap_or(0));
+    let (rows, waiting) = target.ask(look).await?;
+    target.looked(usize::try_from(rows).unwrap_or(0));
     if waiting.is_empty() {
         return Ok(());
     }
-    if ward.options.fix {
-        publish(ward).await;
+    if target.options.fix {
+        publish(target).await;
     }
-    let left = ward.ask(async |connection| outbox::waiting(&connection, seconds, PAGE).await).await?;
+    let left = target.ask(async |connection| outbox::waiting(&connection, seconds, PAGE).await).await?;
     for event in waiting {
-        let mended = ward.options.fix && !left.iter().any(|left| left.id == event.id);
-        ward.fault(event.id.to_string(), format!("{} waits for {:.0} s", event.subject, event.age), mended);
+        let mended = target.options.fix && !left.iter().any(|left| left.id == event.id);
+        target.fault(event.id.to_string(), format!("{} waits for {:.0} s", event.subject, event.age), mended);
     }
     Ok(())
 }
 
-async fn publish(ward: &Ward<'_>) {
-    let bus = &ward.domain.bus;
+async fn publish(target: &Target<'_>) {
+    let bus = &target.domain.bus;
     let connected = async {
         while bus.ping().await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -60,7 +59,7 @@ async fn publish(ward: &Ward<'_>) {
     let done = async {
         tokio::time::timeout(CONNECT, connected).await?;
         bus.ensure_streams().await?;
-        relay::sweep(&ward.domain.store, bus, ward.shard, &CancellationToken::new()).await?;
+        relay::sweep(&target.domain.store, bus, target.shard, &CancellationToken::new()).await?;
         anyhow::Ok(())
     };
     if let Err(error) = done.await {

@@ -1,38 +1,36 @@
 //! Accounts: who somebody is, and in which state.
 
+pub mod claim;
+pub mod password;
 mod profile;
+pub mod session;
 mod settings;
 mod sign_up;
+pub mod staff;
+pub mod token;
 
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 pub use profile::ProfileChange;
 pub use settings::SettingsChange;
 pub use sign_up::{Draft, HeldNames, NewAccount};
 
-use super::password::Hasher;
-use super::session::revocation::Revocations;
-use super::session::{Origin, SignedIn};
 use super::text::{Email, Username};
-use super::token::Tokens;
+use super::viewer::Viewer;
 use super::{Domain, policy};
 use crate::config::AccountConfig;
 use crate::model::account::{AccountState, Role};
 use crate::model::claim::Name;
-use crate::model::id::{SessionId, UserId};
+use crate::model::id::UserId;
 use crate::model::{Clock, Error, Result};
-use crate::store::{session, user};
-
-/// The signed-in caller of a request, from a verified access token.
-#[derive(Debug, Clone)]
-pub struct Viewer {
-    pub user: UserId,
-    pub session: SessionId,
-    pub expires_at: OffsetDateTime,
-}
+use crate::store::{self, user};
+use password::Hasher;
+use session::revocation::Revocations;
+use session::{Origin, SignedIn};
+use token::Tokens;
 
 /// What the rules about accounts work with, one for a process.
 pub struct Accounts {
@@ -90,8 +88,8 @@ impl Domain {
                 if AccountState::of(user.state) == AccountState::Suspended {
                     return Err(Error::AccountSuspended);
                 }
-                session::remove_lapsed(&tx, id, row.created_at).await?;
-                session::insert(&tx, row.clone()).await?;
+                store::session::remove_lapsed(&tx, id, row.created_at).await?;
+                store::session::insert(&tx, row.clone()).await?;
                 Ok(user)
             })
             .await?;

@@ -1,10 +1,17 @@
 //! Conversations: who may read where, and each member's list.
 
+mod change;
+pub mod group;
+pub mod inbox;
+pub mod list;
+pub mod message;
+pub mod message_change;
+pub mod typing;
+
 use std::sync::Arc;
 
 use super::Domain;
-use super::account::Viewer;
-use super::message_change::next_change;
+use super::viewer::Viewer;
 use crate::model::conversation::ConversationKind;
 use crate::model::event::Event;
 use crate::model::id::{ConversationId, UserId};
@@ -12,10 +19,11 @@ use crate::model::notification::Kind;
 use crate::model::page::{Page, Place, Slice};
 use crate::model::stream::LogTopic;
 use crate::model::{Error, Result};
-use crate::store::inbox::{self, Flags};
+use crate::store::inbox::Flags;
 use crate::store::log::{self, Entry};
 use crate::store::member::{self, Member};
-use crate::store::{conversation, message, notification};
+use crate::store::{self, conversation, notification};
+use change::next_change;
 
 impl Domain {
     /// The conversation, if the viewer may read it: the members of a direct or group conversation, and
@@ -44,8 +52,12 @@ impl Domain {
     }
 
     /// A page of the messages of a conversation that the viewer was let into.
-    pub async fn messages(&self, id: ConversationId, page: &Page) -> Result<Slice<(Place, message::Model)>> {
-        let read = async |connection| message::page(&connection, id, page).await;
+    pub async fn messages(
+        &self,
+        id: ConversationId,
+        page: &Page,
+    ) -> Result<Slice<(Place, store::message::Model)>> {
+        let read = async |connection| store::message::page(&connection, id, page).await;
         let rows = self.store.read(id.slot(), read).await?;
         Ok(Slice::cut(rows, page).map(|row| (Place::number(row.seq.into()), row)))
     }
@@ -70,7 +82,7 @@ impl Domain {
         self.write(user, user.slot(), |tx| async move {
             // First, as everywhere, so that nobody who delivers a message waits for this and is waited for.
             log::lock(&tx, &[user]).await?;
-            let moved = inbox::mark_read(&tx, user, id, seq).await?;
+            let moved = store::inbox::mark_read(&tx, user, id, seq).await?;
             notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
             if moved == Some(true) {
                 let topic = LogTopic::Read;
@@ -113,7 +125,7 @@ impl Domain {
     ) -> Result<()> {
         self.require_conversation(Some(viewer), id).await?;
         let user = viewer.user;
-        let set = |tx| async move { inbox::set_flags(&tx, user, id, flags).await };
+        let set = |tx| async move { store::inbox::set_flags(&tx, user, id, flags).await };
         if self.write(user, user.slot(), set).await? {
             return Ok(());
         }

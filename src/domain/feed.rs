@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Domain;
-use super::account::Viewer;
 use super::policy::VisiblePost;
+use super::viewer::Viewer;
 use crate::cache::{MAX_POSTS, Rebuild};
 use crate::model::feed::Skeleton;
 use crate::model::id::{PostId, UserId};

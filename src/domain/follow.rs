@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Domain;
-use super::account::Viewer;
+use super::viewer::Viewer;
 use crate::model::event::Event;
 use crate::model::id::{Slot, UserId};
 use crate::model::page::{Page, Place, Slice};

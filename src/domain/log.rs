@@ -6,7 +6,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::Domain;
-use super::account::Viewer;
+use super::viewer::Viewer;
 use crate::model::id::{ConversationId, MessageId, NotificationId, UserId};
 use crate::model::stream::LogTopic;
 use crate::model::{Error, Result};

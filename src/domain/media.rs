@@ -1,5 +1,7 @@
 //! What an image may be, and where its bytes lie.
 
+pub mod upload;
+
 use crate::model::id::MediaId;
 use crate::model::{Error, Result};
 

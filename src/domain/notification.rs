@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Domain;
-use super::account::Viewer;
+use super::viewer::Viewer;
 use crate::model::clock::from_millis;
 use crate::model::event::Event;
 use crate::model::id::{EventId, NotificationId, UserId, millis_of};

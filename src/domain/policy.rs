@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Domain;
-use super::account::Viewer;
+use super::viewer::Viewer;
 use crate::model::contact::ContactPolicy;
 use crate::model::id::{CommentId, ConversationId, PostId, UserId};
 use crate::model::{Error, Result};

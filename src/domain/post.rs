@@ -1,5 +1,10 @@
 //! Posts.
 
+pub mod comment;
+pub mod hashtag;
+pub mod like;
+pub mod mention;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,11 +12,11 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::account::Viewer;
 use super::idempotency::Taken;
+use super::media::upload::why_unusable;
 use super::patch::Patch;
 use super::policy::{self, VisiblePost};
-use super::upload::why_unusable;
+use super::viewer::Viewer;
 use super::{Domain, text};
 use crate::model::contact::ContactPolicy;
 use crate::model::event::Event;

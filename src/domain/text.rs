@@ -1,17 +1,17 @@
 //! Text that people write, checked at the edge into types that can't be wrong.
 
 mod hashtag;
+mod link;
 mod mention;
 mod name;
 
-use std::ops::Range;
 use std::sync::LazyLock;
 
-use linkify::{LinkFinder, LinkKind};
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
 pub use hashtag::{hashtags, normal as normal_hashtag};
+pub use link::MAX_TAGS;
 pub use mention::mentions;
 pub use name::{Email, Username};
 
@@ -71,35 +71,6 @@ static VISIBLE: LazyLock<Regex> = LazyLock::new(|| {
 
 fn is_blank(text: &str) -> bool {
     !VISIBLE.is_match(text)
-}
-
-/// The most hashtags, and the most mentions, that count in one text.
-pub const MAX_TAGS: usize = 30;
-
-/// Where web addresses stand in a text.
-struct Links(Vec<Range<usize>>);
-
-impl Links {
-    fn of(text: &str) -> Self {
-        let mut finder = LinkFinder::new();
-        finder.kinds(&[LinkKind::Url]).url_must_have_scheme(false);
-        Self(finder.links(text).map(|link| link.start()..link.end()).collect())
-    }
-
-    /// Whether the character at this place belongs to one.
-    fn contain(&self, place: usize) -> bool {
-        self.0.iter().any(|link| link.contains(&place))
-    }
-}
-
-fn first_of_each(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for name in names {
-        if all.len() < MAX_TAGS && !all.contains(&name) {
-            all.push(name);
-        }
-    }
-    all
 }
 
 /// A password on its way to the hasher. It can't be printed.

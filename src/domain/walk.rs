@@ -11,7 +11,7 @@ use futures_util::stream;
 use uuid::Uuid;
 
 use super::Domain;
-use super::account::Viewer;
+use super::viewer::Viewer;
 use crate::model::page::{self, List, Slice};
 use crate::model::{Error, Result};
 use crate::store::{Connection, Slots};

@@ -6,11 +6,12 @@ use secrecy::ExposeSecret;
 use super::context::ContextExt;
 use super::nullable::{Nullable, nullable};
 use super::scalar::{DateTime, Url};
+use super::settings::SettingsInput;
 use super::user::{User, UserPayload};
 use super::viewer::Viewer;
+use crate::domain::account::session::{Origin, SignedIn};
 use crate::domain::account::{NewAccount, ProfileChange};
 use crate::domain::patch::Patch;
-use crate::domain::session::{Origin, SignedIn};
 use crate::model::Error;
 use crate::model::id::{MediaId, SessionId, UserId};
 
@@ -57,6 +58,11 @@ impl From<SignedIn> for AuthPayload {
             refresh_token: signed_in.refresh_token.expose_secret().to_owned(),
         }
     }
+}
+
+#[derive(SimpleObject)]
+pub struct ViewerPayload {
+    viewer: Viewer,
 }
 
 #[derive(SimpleObject)]
@@ -156,6 +162,15 @@ impl AccountMutation {
             };
             let row = Box::pin(ctx.domain().update_profile(viewer, change)).await?;
             Ok(Some(UserPayload { user: User { row } }))
+        })
+        .await
+    }
+
+    async fn update_settings(&self, ctx: &Context<'_>, input: SettingsInput) -> Nullable<ViewerPayload> {
+        nullable(async {
+            let viewer = ctx.require_viewer()?;
+            let row = ctx.domain().update_settings(viewer, input.into()).await?;
+            Ok(Some(ViewerPayload { viewer: Viewer::with(viewer.clone(), row) }))
         })
         .await
     }

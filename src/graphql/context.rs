@@ -1,13 +1,15 @@
 //! What a resolver has at hand.
 
+use std::net::IpAddr;
+
 use async_graphql::Context;
 
 use super::loader::Loads;
-use super::request::RequestMeta;
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::live::Hub;
 use crate::model::{Error, Result};
+use crate::telemetry::RequestId;
 
 /// The data of one request: who asks, and the loaders that ask each shard once.
 pub struct RequestContext {
@@ -23,6 +25,14 @@ impl RequestContext {
         let loader = Loads::for_request(domain.clone(), viewer.clone());
         Self { domain, hub, viewer, meta, loader }
     }
+}
+
+/// Who asks, from where; for sessions, rate limits and the audit log.
+#[derive(Debug, Clone, Default)]
+pub struct RequestMeta {
+    pub ip: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub request_id: RequestId,
 }
 
 /// Short ways to a request's data, for resolvers.

@@ -15,8 +15,10 @@ use futures_util::stream::BoxStream;
 
 use super::document::{self, Document, Documents, Operation};
 use super::error::Refusal;
+use super::schema::{Mutation, Query};
+use super::subscription::SubscriptionRoot as Subscription;
 use super::types::Types;
-use super::{Mutation, Query, Subscription, limits, variables};
+use super::{limits, variables};
 use crate::telemetry;
 
 /// The schema, with the documents that it has seen.

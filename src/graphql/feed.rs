@@ -7,7 +7,7 @@ use super::error::tell_beside;
 use super::page::{Connection, Extra, forward};
 use super::post::Post;
 use super::scalar::{Cursor, DateTime};
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::model::Error;
 use crate::model::clock::from_millis;
 use crate::model::page::List;

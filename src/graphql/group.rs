@@ -6,7 +6,7 @@ use super::context::ContextExt;
 use super::conversation::{self, Conversation};
 use super::message_change::ConversationPayload;
 use super::nullable::{Nullable, nullable};
-use crate::domain::group::NewConversation;
+use crate::domain::conversation::group::NewConversation;
 use crate::model::Error;
 use crate::model::conversation::MAX_MEMBERS;
 use crate::model::id::{ConversationId, UserId};

@@ -3,12 +3,11 @@
 use async_graphql::{Context, Object};
 
 use super::context::ContextExt;
-use super::loader::load_listed;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, forward};
 use super::post::Post;
 use super::scalar::Cursor;
-use crate::domain::hashtag::Tag;
+use crate::domain::post::hashtag::Tag;
 use crate::model::page::List;
 
 pub struct Hashtag {
@@ -43,7 +42,7 @@ impl Hashtag {
         nullable(async {
             let page = forward(List::PostsOfHashtag, first, after.as_ref())?;
             let posts = ctx.domain().posts_with(&self.tag, &page).await?;
-            let rows = load_listed(ctx, posts.items.iter().map(|(_, id)| *id)).await?;
+            let rows = ctx.loader().load_listed(ctx, posts.items.iter().map(|(_, id)| *id)).await?;
             let posts = posts.map(|(place, id)| (place, rows.get(&id).cloned().map(Post::from)));
             Ok(Some(Connection::new(List::PostsOfHashtag, posts)))
         })

@@ -14,11 +14,10 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::context::ContextExt;
 use super::error::tell_beside;
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
 use crate::domain::policy::VisiblePost;
+use crate::domain::viewer::Viewer;
 use crate::model::Error;
 use crate::model::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::store::inbox::{self, Entry};
@@ -79,28 +78,29 @@ impl Loads {
     {
         self.0.load_many(keys).await?.into_iter().map(|(key, row)| Ok((key, row?))).collect()
     }
-}
 
-/// The rows of a list, whose places are null where a shard can't be read; the error is told beside them.
-pub async fn load_listed<K, V>(
-    ctx: &Context<'_>,
-    keys: impl Iterator<Item = K>,
-) -> Result<HashMap<K, V>, Error>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    Reader: Loader<K, Value = Result<V, Error>, Error = Error>,
-{
-    let mut away = None;
-    let mut rows = HashMap::new();
-    for (key, row) in ctx.loader().0.load_many(keys).await? {
-        match row {
-            Ok(row) => _ = rows.insert(key, row),
-            Err(error) => away = Some(error),
+    /// The rows of a list, whose places are null where a shard can't be read; the error is told beside them.
+    pub async fn load_listed<K, V>(
+        &self,
+        ctx: &Context<'_>,
+        keys: impl Iterator<Item = K>,
+    ) -> Result<HashMap<K, V>, Error>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        Reader: Loader<K, Value = Result<V, Error>, Error = Error>,
+    {
+        let mut away = None;
+        let mut rows = HashMap::new();
+        for (key, row) in self.0.load_many(keys).await? {
+            match row {
+                Ok(row) => _ = rows.insert(key, row),
+                Err(error) => away = Some(error),
+            }
         }
+        tell_beside(ctx, away);
+        Ok(rows)
     }
-    tell_beside(ctx, away);
-    Ok(rows)
 }
 
 fn found<K: Eq + Hash, V>((found, away): Loaded<K, V>) -> HashMap<K, Result<V, Error>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::context::ContextExt;
 use super::nullable::{Nullable, nullable};
 use super::scalar::{DateTime, Url};
-use crate::domain::upload::NewUpload;
+use crate::domain::media::upload::NewUpload;
 use crate::model::Error;
 use crate::model::id::MediaId;
 use crate::model::media::State;

@@ -6,7 +6,7 @@ use super::context::ContextExt;
 use super::conversation::{self, Conversation};
 use super::message::Message;
 use super::nullable::{Nullable, nullable};
-use crate::domain::message_change::Emoji;
+use crate::domain::conversation::message_change::Emoji;
 use crate::model::Error;
 use crate::model::id::{ConversationId, MessageId};
 use crate::store::reaction::Counted;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_graphql::Variables;
@@ -13,7 +12,6 @@ use super::document::Operation;
 use super::engine::Engine;
 use super::error::Refusal;
 use crate::model::Code;
-use crate::telemetry::RequestId;
 
 /// An operation as clients send it.
 pub struct Incoming<'a> {
@@ -101,12 +99,4 @@ impl<'a> Incoming<'a> {
             extensions: self.extensions,
         }
     }
-}
-
-/// Who asks, from where; for sessions, rate limits and the audit log.
-#[derive(Debug, Clone, Default)]
-pub struct RequestMeta {
-    pub ip: Option<IpAddr>,
-    pub user_agent: Option<String>,
-    pub request_id: RequestId,
 }

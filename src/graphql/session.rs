@@ -3,7 +3,7 @@
 use async_graphql::{ID, Object};
 
 use super::scalar::DateTime;
-use crate::domain::account;
+use crate::domain::viewer::Viewer;
 use crate::model::id::SessionId;
 use crate::store::session;
 
@@ -14,7 +14,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(row: session::Model, viewer: &account::Viewer) -> Self {
+    pub fn new(row: session::Model, viewer: &Viewer) -> Self {
         Self { row, current: viewer.session }
     }
 }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, InputObject, Object, SimpleObject};
+use async_graphql::{InputObject, Object};
 
-use super::context::ContextExt;
-use super::nullable::{Nullable, nullable};
 use super::post::ContactPolicy;
-use super::viewer::Viewer;
 use crate::domain::account::SettingsChange;
 use crate::model::contact;
 use crate::store::user;
@@ -31,23 +28,8 @@ pub struct SettingsInput {
     messages_from: Option<ContactPolicy>,
 }
 
-#[derive(SimpleObject)]
-pub struct ViewerPayload {
-    viewer: Viewer,
-}
-
-#[derive(Default)]
-pub struct SettingsMutation;
-
-#[Object]
-impl SettingsMutation {
-    async fn update_settings(&self, ctx: &Context<'_>, input: SettingsInput) -> Nullable<ViewerPayload> {
-        nullable(async {
-            let viewer = ctx.require_viewer()?;
-            let change = SettingsChange { messages_from: input.messages_from.map(Into::into) };
-            let row = ctx.domain().update_settings(viewer, change).await?;
-            Ok(Some(ViewerPayload { viewer: Viewer::with(viewer.clone(), row) }))
-        })
-        .await
+impl From<SettingsInput> for SettingsChange {
+    fn from(input: SettingsInput) -> Self {
+        Self { messages_from: input.messages_from.map(Into::into) }
     }
 }

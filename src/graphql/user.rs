@@ -6,13 +6,12 @@ use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
 use super::context::ContextExt;
 use super::follow::{self, Relationship};
-use super::loader::load_listed;
 use super::media::Media;
 use super::nullable::{Nullable, nullable};
 use super::page::Connection;
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime, Url};
-use crate::domain::conversation_list::People;
+use crate::domain::conversation::list::People;
 use crate::model::Error;
 use crate::model::id::UserId;
 use crate::model::page::{List, Place, Slice};
@@ -35,7 +34,7 @@ pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>, Error> 
 
 /// Users in the order of their ids; null where one is gone or its shard can't be read.
 pub async fn load_many(ctx: &Context<'_>, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
-    let rows = load_listed(ctx, ids.iter().copied()).await?;
+    let rows = ctx.loader().load_listed(ctx, ids.iter().copied()).await?;
     Ok(ids.iter().map(|id| rows.get(id).cloned().map(User::from)).collect())
 }
 
@@ -56,7 +55,7 @@ pub async fn connection_with(
     known: &People,
 ) -> Result<Connection<User>, Error> {
     let ids = || users.items.iter().map(|(_, id)| *id);
-    let mut rows = load_listed(ctx, ids().filter(|id| !known.contains_key(id))).await?;
+    let mut rows = ctx.loader().load_listed(ctx, ids().filter(|id| !known.contains_key(id))).await?;
     rows.extend(ids().filter_map(|id| Some((id, known.get(&id)?.clone()))));
     Ok(Connection::new(list, users.map(|(place, id)| (place, rows.get(&id).cloned().map(User::from)))))
 }

@@ -13,7 +13,7 @@ use super::scalar::Cursor;
 use super::session::Session;
 use super::settings::Settings;
 use super::user::User;
-use crate::domain::account;
+use crate::domain::viewer;
 use crate::model;
 use crate::model::Error;
 use crate::store::user;
@@ -52,15 +52,15 @@ impl From<model::account::AccountState> for AccountState {
 pub struct Viewer {
     /// Where it was read already. Who asks for lists only needs none.
     known: Option<Arc<user::Model>>,
-    viewer: account::Viewer,
+    viewer: viewer::Viewer,
 }
 
 impl Viewer {
-    pub const fn new(viewer: account::Viewer) -> Self {
+    pub const fn new(viewer: viewer::Viewer) -> Self {
         Self { known: None, viewer }
     }
 
-    pub const fn with(viewer: account::Viewer, row: Arc<user::Model>) -> Self {
+    pub const fn with(viewer: viewer::Viewer, row: Arc<user::Model>) -> Self {
         Self { known: Some(row), viewer }
     }
 

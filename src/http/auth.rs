@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 use crate::app::App;
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::model::{Error, Result};
 
 /// The token in the `Authorization` header; none is an anonymous request.

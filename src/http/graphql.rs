@@ -19,16 +19,17 @@ use futures_util::FutureExt as _;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
+use super::auth;
 use super::body::{self, Received};
 use super::negotiate::{Content, Media};
 use super::reply::{self, Answer};
+use super::state::Http;
 use super::upload::{self, FormLimits};
-use super::{Http, auth};
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
+use crate::graphql::context::RequestMeta;
 use crate::graphql::document::Operation;
 use crate::graphql::engine::{Engine, is_safe};
 use crate::graphql::error;
-use crate::graphql::request::RequestMeta;
 use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
 

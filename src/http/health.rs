@@ -11,7 +11,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
-use super::{Http, reply};
+use super::reply;
+use super::state::Http;
 use crate::telemetry;
 
 /// An orchestrator waits some seconds at most.

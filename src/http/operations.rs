@@ -10,13 +10,14 @@ use async_graphql::{Request, Response, ServerError};
 use futures_util::stream::{AbortHandle, AbortRegistration, Abortable, BoxStream, SelectAll, iter, once};
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::Http;
 use super::graphql::{execute, failed, panicked};
-use crate::domain::account::Viewer;
+use super::state::Http;
+use crate::domain::viewer::Viewer;
+use crate::graphql::context::RequestMeta;
 use crate::graphql::document;
 use crate::graphql::engine::Engine;
 use crate::graphql::error::{self, Refusal};
-use crate::graphql::request::{Incoming, RequestMeta};
+use crate::graphql::request::Incoming;
 use crate::model::Error;
 use crate::telemetry::{self, within_request};
 

@@ -10,8 +10,8 @@ use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 
-use super::Http;
 use super::health::finish;
+use super::state::Http;
 
 /// For when the page was not built: it comes from a CDN.
 const FROM_CDN: &str = include_str!("playground.html");

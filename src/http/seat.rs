@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::config::HttpConfig;
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::model::id::UserId;
 use crate::model::{Error, Result};
 use crate::telemetry::{self, Gauged};

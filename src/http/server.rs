@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::{Http, build};
+use super::cut::Cut;
+use super::router::build;
+use super::state::Http;
 use crate::app::App;
 use crate::telemetry;
 
@@ -40,16 +42,6 @@ const IDLE_CONNECTIONS: usize = 4096;
 const LINGER: Duration = Duration::from_millis(500);
 /// After an accept that failed, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Ends the connection that a request came on, in the middle of an answer that is not read.
-#[derive(Clone, Default)]
-pub struct Cut(CancellationToken);
-
-impl Cut {
-    pub fn now(&self) {
-        self.0.cancel();
-    }
-}
 
 /// Serves until the app stops. Then accepts nothing more, finishes what runs and closes sockets, within the
 /// grace period of the configuration.
@@ -173,7 +165,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, c
             }
         }
     };
-    match cut.0.run_until_cancelled(serving).await {
+    match cut.run_until_cut(serving).await {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, %peer, "a connection ended early"),
         None => tracing::debug!(%peer, "a connection was cut: its client did not read"),

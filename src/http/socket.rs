@@ -1,6 +1,7 @@
 //! `/graphql/ws`: graphql-transport-ws, written here because a wrapper can't have its close codes and
 //! bounds. One task holds a socket, its operations and its timers.
 
+mod close;
 mod credentials;
 mod protocol;
 
@@ -15,13 +16,15 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use self::protocol::{Close, FromClient, PROTOCOL, ToClient, write};
+use self::close::Close;
+use self::protocol::{FromClient, PROTOCOL, ToClient, write};
 use super::operations::{NoPlace, Operation, Operations, Running};
 use super::seat::UserSeat;
-use super::{Http, auth, graphql, reply};
-use crate::domain::account::Viewer;
+use super::state::Http;
+use super::{auth, graphql, reply};
+use crate::domain::viewer::Viewer;
+use crate::graphql::context::RequestMeta;
 use crate::graphql::error::Refusal;
-use crate::graphql::request::RequestMeta;
 use crate::model::Error;
 use crate::telemetry;
 

@@ -11,45 +11,55 @@ mod reservation;
 use std::borrow::Cow;
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
 use tokio::sync::mpsc::error::TrySendError;
 use url::form_urlencoded;
 
-use self::connection::{Connection, Outlet};
+use self::connection::{Connection, Outlet, event_stream};
+use self::reservation::{Streams, unknown};
+use super::body;
 use super::graphql::{check_method, meta, overloaded, place, read_json, viewer};
 use super::negotiate::{Content, Media, asks_for_events, takes_events};
 use super::operations::{MAX_ID, NoPlace, Operation, Operations, Running};
 use super::reply::{self, Answer};
 use super::seat::Seat;
-use super::{Http, body};
+use super::state::Http;
 use crate::graphql::error::Refusal;
 use crate::graphql::request::Incoming;
 use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
-
-pub use self::reservation::Reservations;
 
 const METHODS: &str = "GET, POST, PUT, DELETE";
 /// Says which reserved stream a request is about; the parameter `token` does so too, for clients that
 /// can't set headers.
 const TOKEN: &str = "x-graphql-event-stream-token";
 
+/// The routes, with what they share.
+pub fn routes(http: Http) -> Router<Http> {
+    Router::new()
+        .route("/graphql/stream", any(handle))
+        .route("/graphql/stream/", any(handle))
+        .with_state(Streams::new(http))
+}
+
 /// Answers any method on `/graphql/stream`.
-pub async fn handle(State(http): State<Http>, request: Request) -> Response {
+async fn handle(State(streams): State<Streams>, request: Request) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     if parts.method == Method::OPTIONS {
         let mut response = StatusCode::NO_CONTENT.into_response();
-        http.cors.preflight(&parts.headers, METHODS, response.headers_mut());
+        streams.cors.preflight(&parts.headers, METHODS, response.headers_mut());
         return response;
     }
     let id = reply::request_id(&parts.headers);
-    let answer = within_request(id.clone(), answer(&http, &parts, body, &id)).await;
+    let answer = within_request(id.clone(), answer(&streams, &parts, body, &id)).await;
     let mut response =
         answer.unwrap_or_else(|refused| refused.counted().respond(Media::GraphqlResponse, &id));
     let headers = response.headers_mut();
@@ -58,22 +68,22 @@ pub async fn handle(State(http): State<Http>, request: Request) -> Response {
     if headers.contains_key(ALLOW) {
         headers.insert(ALLOW, HeaderValue::from_static(METHODS));
     }
-    http.cors.mark(&parts.headers, headers);
+    streams.cors.mark(&parts.headers, headers);
     telemetry::metrics().request("/graphql/stream", response.status().as_u16(), started.elapsed());
     response
 }
 
 /// `Err` is what was refused before anything ran.
-async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Result<Response, Answer> {
-    let _running = place(http)?;
+async fn answer(streams: &Streams, parts: &Parts, body: Body, id: &RequestId) -> Result<Response, Answer> {
+    let _running = place(streams)?;
     match (parts.method.as_str(), token(parts)) {
-        ("PUT", _) => reserve(http, parts).await,
-        ("GET", Some(token)) => open(http, parts, &token, id).await,
+        ("PUT", _) => reserve(streams, parts).await,
+        ("GET", Some(token)) => open(streams, parts, &token, id).await,
         // Clients that once had a reserved stream go on to send its token.
-        ("POST", _) if asks_for_events(&parts.headers) => distinct(http, parts, body, id).await,
-        ("POST", Some(token)) => accept(http, parts, &token, body, id).await,
-        ("DELETE", token) => stop(http, parts, token.as_deref()).await,
-        ("GET" | "POST", None) => distinct(http, parts, body, id).await,
+        ("POST", _) if asks_for_events(&parts.headers) => distinct(streams, parts, body, id).await,
+        ("POST", Some(token)) => accept(streams, parts, &token, body, id).await,
+        ("DELETE", token) => stop(streams, parts, token.as_deref()).await,
+        ("GET" | "POST", None) => distinct(streams, parts, body, id).await,
         _ => {
             let message = "Use GET, POST, PUT or DELETE.";
             Err(Answer::rejected(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message))
@@ -112,50 +122,50 @@ async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Res
 }
 
 /// Reserves a stream for whoever asks.
-async fn reserve(http: &Http, parts: &Parts) -> Result<Response, Answer> {
-    let viewer = viewer(http, &parts.headers).await?;
-    let token = reservation::reserve(http, viewer)?;
+async fn reserve(streams: &Streams, parts: &Parts) -> Result<Response, Answer> {
+    let viewer = viewer(streams, &parts.headers).await?;
+    let token = reservation::reserve(streams, viewer)?;
     let plain = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok((StatusCode::CREATED, [plain], token).into_response())
 }
 
 /// Opens a reserved stream. Its token is enough, because a browser's `EventSource` sends no headers.
-async fn open(http: &Http, parts: &Parts, token: &str, id: &RequestId) -> Result<Response, Answer> {
+async fn open(streams: &Streams, parts: &Parts, token: &str, id: &RequestId) -> Result<Response, Answer> {
     if !takes_events(&parts.headers) {
         let message = "Accept text/event-stream.";
         return Err(Answer::rejected(StatusCode::NOT_ACCEPTABLE, Code::BadUserInput, message));
     }
-    let reserved = http.reservations.find(token).ok_or_else(unknown)?;
-    if let Some(viewer) = viewer(http, &parts.headers).await?
+    let reserved = streams.find(token).ok_or_else(unknown)?;
+    if let Some(viewer) = viewer(streams, &parts.headers).await?
         && !reserved.is_of(Some(&viewer))
     {
         return Err(unknown());
     }
-    let (outlet, response) = Outlet::new(http, parts, id, seat(http)?);
+    let (outlet, response) = Outlet::new(streams, parts, id, seat(streams)?);
     reserved.open(outlet).map_err(|_| conflict("The stream is open already."))?;
     Ok(response)
 }
 
 /// Runs an operation whose answer comes on a reserved stream.
 async fn accept(
-    http: &Http,
+    streams: &Streams,
     parts: &Parts,
     token: &str,
     body: Body,
     id: &RequestId,
 ) -> Result<Response, Answer> {
-    let viewer = viewer(http, &parts.headers).await?;
-    let reserved = reservation::of(http, token, viewer.as_ref())?;
-    if http.app.stopping().is_cancelled() {
+    let viewer = viewer(streams, &parts.headers).await?;
+    let reserved = reservation::of(streams, token, viewer.as_ref())?;
+    if streams.app.stopping().is_cancelled() {
         return Err(overloaded());
     }
-    let bytes = json(http, &parts.headers, body).await?;
+    let bytes = json(streams, &parts.headers, body).await?;
     let incoming: Incoming<'_> = body::parse(&bytes)?;
     let operation_id =
         incoming.extensions.operation_id.clone().filter(|id| !id.is_empty() && id.len() <= MAX_ID);
     let operation_id = operation_id
         .ok_or_else(|| body::bad("extensions.operationId is missing, or longer than 128 bytes."))?;
-    let mut operation = Operation::new(http, viewer, meta(parts, id), incoming, event::addressed);
+    let mut operation = Operation::new(streams, viewer, meta(parts, id), incoming, event::addressed);
     // Whatever has status 200 or 202 is expected to come on the stream.
     let refused = |refusal: Refusal| match refusal.code() {
         Code::PersistedQueryNotSupported => Answer::Rejected(StatusCode::BAD_REQUEST, refusal),
@@ -174,9 +184,9 @@ async fn accept(
 }
 
 /// Stops an operation on a reserved stream; one that has ended already is no error.
-async fn stop(http: &Http, parts: &Parts, token: Option<&str>) -> Result<Response, Answer> {
-    let viewer = viewer(http, &parts.headers).await?;
-    let reserved = reservation::of(http, token.unwrap_or_default(), viewer.as_ref())?;
+async fn stop(streams: &Streams, parts: &Parts, token: Option<&str>) -> Result<Response, Answer> {
+    let viewer = viewer(streams, &parts.headers).await?;
+    let reserved = reservation::of(streams, token.unwrap_or_default(), viewer.as_ref())?;
     let id = parameter(parts, "operationId").ok_or_else(|| body::bad("operationId is missing."))?;
     reserved.running().stop(&id);
     Ok(StatusCode::OK.into_response())
@@ -196,11 +206,6 @@ fn seat(http: &Http) -> Result<Seat, Answer> {
         let refusal = Error::RateLimited { retry_after_ms: 1000 }.into();
         Answer::Rejected(StatusCode::SERVICE_UNAVAILABLE, refusal)
     })
-}
-
-/// What a token says that is nobody's, another viewer's, another process's or used.
-fn unknown() -> Answer {
-    Answer::rejected(StatusCode::NOT_FOUND, Code::NotFound, "There is no such stream; reserve one with PUT.")
 }
 
 fn conflict(message: &'static str) -> Answer {
@@ -224,13 +229,4 @@ fn token(parts: &Parts) -> Option<Cow<'_, str>> {
 fn parameter<'a>(parts: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let query = parts.uri.query()?;
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
-}
-
-fn event_stream(body: Body) -> Response {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    // Proxies that gather answers would hold events back.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
 }

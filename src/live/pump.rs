@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::ring::Ring;
-use super::source::Source;
+use super::source::{RETRY, Source};
 use super::subject::Subject;
-use super::{Found, Position, RETRY, Topic};
+use super::topic::{Found, Topic};
 use crate::model::Result;
+use crate::model::stream::Position;
 
 /// How many rows are read at once.
 const PAGE: usize = 200;

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::{Changes, Delivery, Position};
+use super::topic::{Changes, Delivery};
+use crate::model::stream::Position;
 
 /// How many changes are kept.
 const CAPACITY: usize = 256;

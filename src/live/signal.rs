@@ -8,13 +8,17 @@ use futures_util::stream::unfold;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OnceCell, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::registry::Registry;
+use super::source::RETRY;
 use super::subject::Subject;
-use super::{Hub, Inner, Position, RETRY, TopicHandle};
-use crate::bus::event_id;
+use super::topics::TopicHandle;
+use crate::bus::{Bus, event_id};
 use crate::model::event::{Event, likes_subject, typing_subject};
 use crate::model::id::{ConversationId, EventId, PostId, UserId};
+use crate::model::stream::Position;
 use crate::model::typing::Typing;
 use crate::model::{Error, Result};
 
@@ -66,10 +70,21 @@ impl Signal {
     }
 }
 
+/// All signals that are listened to in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Signals(Arc<Inner>);
+
+struct Inner {
+    held: Registry<Signal, SignalState>,
+    bus: Bus,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
 /// A signal while anybody listens to it.
-pub struct SignalState {
+struct SignalState {
     signal: Signal,
-    hub: Weak<Inner>,
+    signals: Weak<Inner>,
     said: broadcast::Sender<Said>,
     /// Set once the signal is subscribed to.
     started: OnceCell<()>,
@@ -80,8 +95,8 @@ pub struct SignalState {
 impl Drop for SignalState {
     fn drop(&mut self) {
         metrics::gauge!("fowergram_live_signals").decrement(1);
-        if let Some(hub) = self.hub.upgrade() {
-            hub.signals.forget(&self.signal);
+        if let Some(signals) = self.signals.upgrade() {
+            signals.held.forget(&self.signal);
         }
     }
 }
@@ -92,15 +107,20 @@ pub struct Listener {
     said: broadcast::Receiver<Said>,
 }
 
-impl Hub {
+impl Signals {
+    /// What is listened to ends when `stop` is cancelled.
+    pub fn new(bus: Bus, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        Self(Arc::new(Inner { held: Registry::new(), bus, tasks: tasks.clone(), stop }))
+    }
+
     /// Begins to listen. When it returns, the signal is subscribed to, if NATS is there.
     pub async fn listen(&self, signal: Signal) -> Listener {
-        let state = self.0.signals.hold(signal, || {
+        let state = self.0.held.hold(signal, || {
             metrics::gauge!("fowergram_live_signals").increment(1);
             let stop = self.0.stop.child_token();
             SignalState {
                 signal,
-                hub: Arc::downgrade(&self.0),
+                signals: Arc::downgrade(&self.0),
                 said: broadcast::Sender::new(CAPACITY),
                 started: OnceCell::new(),
                 _stop_with_last: stop.clone().drop_guard(),

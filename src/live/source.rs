@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Change, Changes, Delivery, Found, Position, Topic};
+use super::topic::{Change, Changes, Delivery, Found, Topic};
 use crate::cache::Feeds;
 use crate::model::Result;
 use crate::model::feed::FeedChanges;
 use crate::model::id::slot_of;
+use crate::model::stream::Position;
 use crate::store::stream::{self, Counter, What};
 use crate::store::{Store, comment, log};
+
+/// How long to wait before a shard that did not answer is asked again.
+pub const RETRY: Duration = Duration::from_millis(500);
 
 /// Reads counters and rows: conversations, logs and comments from their shards' primaries, feeds from Redis.
 #[derive(Clone)]

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use super::{Delivery, Found, Position, RETRY, TopicHandle};
+use super::source::RETRY;
+use super::topic::{Delivery, Found};
+use super::topics::TopicHandle;
+use crate::model::stream::Position;
 use crate::model::{Error, Result};
 
 /// How many changes are taken at once; what a listener may read is decided before each time.

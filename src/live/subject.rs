@@ -6,9 +6,10 @@ use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::CHECK_EVERY;
 use crate::bus::Bus;
 
+/// How often the counters of all topics that are listened to are compared with the rows.
+pub const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// How long somebody who starts to listen waits for NATS.
 const SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
 

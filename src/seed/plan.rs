@@ -12,23 +12,13 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::Size;
+use super::size::Size;
 use super::words;
-use crowd::Crowd;
+use crowd::{Crowd, DEMO, long_tail};
+pub use people::Person;
 
-/// The demo person's place in the list of people.
-pub const DEMO: usize = 0;
 const DEMO_POSTS: usize = 12;
 const DEMO_TALKS: usize = 12;
-
-/// Somebody. People are known by their place in [`Plan::people`].
-#[derive(Debug, Clone)]
-pub struct Person {
-    pub username: String,
-    pub full_name: String,
-    pub bio: Option<String>,
-    pub avatar: Option<Picture>,
-}
 
 #[derive(Debug, Clone)]
 pub struct Post {
@@ -94,17 +84,6 @@ impl Plan {
             posts,
         }
     }
-}
-
-/// A number of Pareto's distribution: mostly little more than the least, at times many times that.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "positive, and bounded by 2000 times the least"
-)]
-fn long_tail(least: f64, random: &mut StdRng) -> usize {
-    let even: f64 = random.random_range(0.0001..1.0);
-    (least * even.powf(-0.8)) as usize
 }
 
 fn posts(size: &Size, people: &[Person], crowd: &Crowd, random: &mut StdRng) -> Vec<Post> {

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::connection::Connection;
-use super::shard::Shard;
+use super::shard::{Connection, Shard};
 use crate::model::id::Slot;
 use crate::model::{Error, Result};
 

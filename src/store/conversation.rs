@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::columns::columns;
 use super::shard::failure;
-use super::tx::column;
+use super::statement::column;
 use super::{Connection, Tx, member, sql_with};
 use crate::model::conversation::ConversationKind;
 use crate::model::id::{ConversationId, PostId, Slot, UserId};

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
-use crate::model::Result;
 use crate::model::id::UserId;
 use crate::model::stream::LogTopic;
+use crate::model::{Error, Result};
 
 /// A row of a user's log.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
@@ -113,4 +113,9 @@ pub async fn purge(connection: &impl ConnectionTrait, limit: i64) -> Result<u64>
         select ctid from receiver_log where at < now() - interval '7 days' limit $1))";
     let done = connection.execute_raw(sql_with(sql, [limit.into()])).await.map_err(failure)?;
     Ok(done.rows_affected())
+}
+
+/// A receiver's row is there for as long as its lock is held.
+pub(super) fn gone() -> Error {
+    Error::internal(anyhow::anyhow!("a receiver's row went while it was locked"))
 }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::columns::columns;
 use super::shard::failure;
-use super::tx::{column, id_array_literal};
+use super::statement::{column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
 use crate::model::conversation::ConversationKind;

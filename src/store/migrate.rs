@@ -4,20 +4,21 @@
 //! shards at most one apart, and the next run goes on from there. Each shard has its own history, and what
 //! changes it holds an advisory lock: of two runs at once, one does a step and the other finds it done.
 
+pub mod backfill;
 mod limits;
 mod link;
 mod prerequisites;
+pub mod schema;
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use migration::{Migrator, MigratorTrait};
 
-use super::backfill;
-use super::map::{self, SlotMap};
-use super::schema::{self, KNOWN};
+use super::shard::map::{self, SlotMap};
 use crate::config::{Endpoint, ShardConfig};
 use link::Link;
+use schema::KNOWN;
 
 /// How long to wait for another run, unless told otherwise.
 pub const LOCK_WAIT: Duration = Duration::from_mins(5);

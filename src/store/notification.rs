@@ -2,6 +2,10 @@
 //!
 //! All writes for one receiver hold the lock on its row in `receivers`, and take it first.
 
+mod actors;
+mod read;
+mod record;
+
 use std::sync::LazyLock;
 
 use sea_orm::FromQueryResult;
@@ -11,15 +15,14 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::columns::columns;
 use super::shard::failure;
-use super::{Connection, Tx, log, sql_with};
+use super::{Connection, sql_with};
 use crate::model::Result;
-use crate::model::id::{EventId, NotificationId, Slot, UserId};
-use crate::model::notification::{Kind, Notice};
+use crate::model::id::{NotificationId, Slot, UserId};
+use crate::model::notification::Kind;
 use crate::model::page::Page;
-use crate::model::stream::LogTopic;
-
-/// How many actors of a notification are read with it.
-pub const MAX_ACTORS: usize = 10;
+pub use actors::{ActorsOf, FirstActors, MAX_ACTORS};
+pub use read::{UnreadCount, UnreadOf, mark_all_read, mark_read, mark_read_about};
+pub use record::record;
 
 /// A notification. `kind` is the number of `model::notification::Kind`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -88,77 +91,6 @@ impl Batch for ById {
     }
 }
 
-/// The newest actors of a notification: a question about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ActorsOf(pub NotificationId);
-
-/// The newest actors of notifications, [`MAX_ACTORS`] of each.
-pub struct FirstActors;
-
-#[derive(FromQueryResult)]
-struct Actors {
-    id: Uuid,
-    actors: Vec<Uuid>,
-}
-
-impl Batch for FirstActors {
-    type Key = ActorsOf;
-    type Row = Vec<UserId>;
-
-    fn slot(key: &ActorsOf) -> Slot {
-        key.0.slot()
-    }
-
-    async fn fetch(connection: &Connection, keys: Vec<ActorsOf>) -> Result<Vec<(ActorsOf, Vec<UserId>)>> {
-        let ids: Vec<Uuid> = keys.into_iter().map(|key| key.0.uuid()).collect();
-        let sql = "select asked.id, array(
-                select actor_id from notification_actors
-                where notification_id = asked.id and active order by at desc, actor_id limit $2
-            ) as actors
-            from unnest($1::uuid[]) as asked (id)";
-        let limit = i64::try_from(MAX_ACTORS).unwrap_or(i64::MAX);
-        let rows = Actors::find_by_statement(sql_with(sql, [ids.into(), limit.into()]))
-            .all(connection)
-            .await
-            .map_err(failure)?;
-        let key = |id| ActorsOf(NotificationId::from_row(id));
-        Ok(rows
-            .into_iter()
-            .map(|row| (key(row.id), row.actors.into_iter().map(UserId::from_row).collect()))
-            .collect())
-    }
-}
-
-/// How many notifications a user has not read: a question about the user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UnreadOf(pub UserId);
-
-/// The numbers of unread notifications. Who was never told anything is absent.
-pub struct UnreadCount;
-
-#[derive(FromQueryResult)]
-struct Unread {
-    user_id: Uuid,
-    unread_count: i32,
-}
-
-impl Batch for UnreadCount {
-    type Key = UnreadOf;
-    type Row = i32;
-
-    fn slot(key: &UnreadOf) -> Slot {
-        key.0.slot()
-    }
-
-    async fn fetch(connection: &Connection, keys: Vec<UnreadOf>) -> Result<Vec<(UnreadOf, i32)>> {
-        let ids: Vec<Uuid> = keys.into_iter().map(|key| key.0.uuid()).collect();
-        let sql = "select user_id, unread_count from receivers where user_id = any($1)";
-        let rows =
-            Unread::find_by_statement(sql_with(sql, [ids.into()])).all(connection).await.map_err(failure)?;
-        Ok(rows.into_iter().map(|row| (UnreadOf(UserId::from_row(row.user_id)), row.unread_count)).collect())
-    }
-}
-
 /// A page of a user's notifications of these kinds, or of all that this program knows; the newest first.
 pub async fn list(
     connection: &Connection,
@@ -179,158 +111,4 @@ pub async fn list(
     );
     let values = [user.uuid().into(), time.into(), id.into(), kinds.into(), page.limit().into()];
     Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
-}
-
-#[derive(FromQueryResult)]
-struct Known {
-    actor_count: i32,
-    is_read: bool,
-    active: Option<bool>,
-    version: Option<i64>,
-}
-
-/// Adds the actor to the receiver's notification of this kind and target, or takes it away. Only a
-/// greater version than the actor's last is applied. Returns the number of the log's new row; none is
-/// written for what takes something back.
-pub async fn record(tx: &Tx, event: EventId, notice: &Notice) -> Result<Option<i64>> {
-    log::lock(tx, &[notice.receiver]).await?;
-    // A statement of its own: it sees what the lock has waited for.
-    let sql = "select n.actor_count, n.is_read, a.active, a.version
-        from notifications n
-        left join notification_actors a on a.notification_id = n.id and a.actor_id = $4
-        where n.user_id = $1 and n.kind = $2 and n.target_id = $3";
-    let values = [
-        notice.receiver.uuid().into(),
-        (notice.kind as i16).into(),
-        notice.target.into(),
-        notice.actor.uuid().into(),
-    ];
-    let known =
-        Known::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
-    if known.as_ref().and_then(|known| known.version).is_some_and(|version| version >= notice.version) {
-        return Ok(None);
-    }
-    let was_active = known.as_ref().and_then(|known| known.active).unwrap_or(false);
-    let was_unread = known.as_ref().is_some_and(|known| !known.is_read);
-    let actors =
-        known.map_or(0, |known| known.actor_count) + i32::from(notice.active) - i32::from(was_active);
-    let is_unread = notice.active || (was_unread && actors > 0);
-    let n = write(tx, event, notice, actors, (was_unread, is_unread)).await?;
-    Ok(notice.active.then_some(n))
-}
-
-#[derive(FromQueryResult)]
-struct Numbered {
-    n: i64,
-}
-
-/// Writes all that a notice changes with one statement.
-async fn write(
-    tx: &Tx,
-    event: EventId,
-    notice: &Notice,
-    actors: i32,
-    (was_unread, is_unread): (bool, bool),
-) -> Result<i64> {
-    let sql = "with notification as (
-            insert into notifications
-                (id, user_id, kind, target_id, actor_count, is_read, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, not $6, $7, $7)
-            on conflict (user_id, kind, target_id) do update set
-                actor_count = excluded.actor_count,
-                is_read = excluded.is_read,
-                created_at = least(notifications.created_at, excluded.created_at),
-                updated_at = coalesce(
-                    greatest(
-                        (select max(at) from notification_actors
-                            where notification_id = notifications.id and active and actor_id <> $8),
-                        case when $9 then excluded.updated_at end),
-                    notifications.updated_at)
-            returning id
-        ), actor as (
-            insert into notification_actors (notification_id, actor_id, active, version, at)
-            select id, $8, $9, $10, $7 from notification
-            on conflict (notification_id, actor_id) do update set
-                active = excluded.active, version = excluded.version, at = excluded.at
-        ), log as (
-            insert into receiver_log (user_id, n, topic, ref_id, event_id, at)
-            select user_id, n + 1, $11, notification.id, $12, $13
-            from receivers, notification where user_id = $2 and $9
-        )
-        update receivers set n = n + $9::integer, unread_count = unread_count + $14
-        where user_id = $2 returning n";
-    let values = [
-        NotificationId::make(tx.clock(), tx.slot()).uuid().into(),
-        notice.receiver.uuid().into(),
-        (notice.kind as i16).into(),
-        notice.target.into(),
-        actors.into(),
-        is_unread.into(),
-        notice.at.into(),
-        notice.actor.uuid().into(),
-        notice.active.into(),
-        notice.version.into(),
-        (LogTopic::Notification as i16).into(),
-        event.uuid().into(),
-        tx.clock().now().into(),
-        (i32::from(is_unread) - i32::from(was_unread)).into(),
-    ];
-    let row =
-        Numbered::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
-    row.map(|row| row.n).ok_or_else(gone)
-}
-
-#[derive(FromQueryResult)]
-struct Left {
-    unread_count: i32,
-}
-
-/// Marks one notification of this user; returns how many are left unread.
-pub async fn mark_read(tx: &Tx, user: UserId, id: NotificationId) -> Result<i32> {
-    log::lock(tx, &[user]).await?;
-    let sql = "with done as (
-            update notifications set is_read = true
-            where id = $1 and user_id = $2 and not is_read returning id)
-        update receivers set unread_count = unread_count - (select count(*) from done)::integer
-        where user_id = $2 returning unread_count";
-    let values = [id.uuid().into(), user.uuid().into()];
-    let left = Left::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
-    left.map(|left| left.unread_count).ok_or_else(gone)
-}
-
-#[derive(FromQueryResult)]
-struct Found {
-    id: Uuid,
-}
-
-/// The same for the notification of a kind that is about this target, if there is one that is not read.
-pub async fn mark_read_about(tx: &Tx, user: UserId, kind: i16, target: Uuid) -> Result<()> {
-    let sql = "select id from notifications
-        where user_id = $1 and kind = $2 and target_id = $3 and not is_read and actor_count > 0";
-    let statement = sql_with(sql, [user.uuid().into(), kind.into(), target.into()]);
-    match Found::find_by_statement(statement).one(tx.connection()).await.map_err(failure)? {
-        Some(unread) => mark_read(tx, user, NotificationId::from_row(unread.id)).await.map(|_| ()),
-        None => Ok(()),
-    }
-}
-
-/// Marks all notifications of this user that are not newer than a place in the list; returns how many
-/// are left unread.
-pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime, Uuid)>) -> Result<i32> {
-    log::lock(tx, &[user]).await?;
-    let sql = "with done as (
-            update notifications set is_read = true
-            where user_id = $1 and actor_count > 0 and not is_read
-                and (updated_at, id) <= (coalesce($2::timestamptz, 'infinity'), $3::uuid)
-            returning id)
-        update receivers set unread_count = unread_count - (select count(*) from done)::integer
-        where user_id = $1 returning unread_count";
-    let (time, id) = up_to.map_or((None, Uuid::max()), |(time, id)| (Some(time), id));
-    let values = [user.uuid().into(), time.into(), id.into()];
-    let left = Left::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
-    left.map(|left| left.unread_count).ok_or_else(gone)
-}
-
-fn gone() -> crate::model::Error {
-    crate::model::Error::internal(anyhow::anyhow!("a receiver's row went while it was locked"))
 }

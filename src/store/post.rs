@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::coalesce::Batch;
 use super::shard::failure;
-use super::tx::{array_literal, column, id_array_literal};
+use super::statement::{array_literal, column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
 use crate::model::id::{MediaId, PostId, Slot, UserId};

@@ -1,20 +1,31 @@
-//! One shard's servers; and what the errors of `PostgreSQL` mean.
+//! One shard's servers.
+
+mod connection;
+mod endpoint;
+mod failure;
+pub mod map;
+mod pool;
+mod replica;
+mod replication;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, SqlxError};
+use sea_orm::ConnectionTrait;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::error::DatabaseError;
 use url::Url;
 
-use super::connection::{Connection, Standing, is_stale};
-use super::endpoint::Endpoint;
-use super::replica::{Following, Progress};
 use crate::config::ShardConfig;
 use crate::model::wal::AtLeast;
 use crate::model::{Error, Result};
+pub use connection::Connection;
+use endpoint::Endpoint;
+pub use failure::{failure, is_not_migrated, is_orphan, is_retryable, meaning};
+pub use map::{SlotMap, Slots};
+pub use replica::Following;
+use replica::Progress;
+use replication::ReplicationState;
 
 /// As logs and metrics name a shard's primary.
 const PRIMARY: &str = "primary";
@@ -102,7 +113,7 @@ impl Shard {
     /// The replicas, as this process sees them.
     pub fn replicas(&self) -> Vec<Following> {
         let state = |replica: &Endpoint| {
-            let lag = replica.standing().and_then(|standing| self.progress.age(standing, Instant::now()));
+            let lag = replica.state().and_then(|state| self.progress.age(state, Instant::now()));
             Following { name: replica.role().to_owned(), healthy: replica.is_up(), lag }
         };
         self.replicas.iter().map(state).collect()
@@ -119,11 +130,11 @@ impl Shard {
 
     /// Finds out, again and again, which of the servers are of use. Ends never: the caller drops it.
     pub async fn watch(&self) {
-        let primary = self.primary.watch(|sent, standing| {
-            if standing.standby {
+        let primary = self.primary.watch(|sent, state| {
+            if state.standby {
                 return Some("is a standby");
             }
-            self.progress.note(sent, standing.position);
+            self.progress.note(sent, state.position);
             None
         });
         let replicas = self.replicas.iter().map(|replica| replica.watch(|_, at| self.judge(replica, at)));
@@ -131,11 +142,11 @@ impl Shard {
     }
 
     /// Why a replica that stands there is of no use, if so.
-    fn judge(&self, replica: &Endpoint, standing: Standing) -> Option<&'static str> {
-        let age = self.progress.age(standing, Instant::now());
+    fn judge(&self, replica: &Endpoint, state: ReplicationState) -> Option<&'static str> {
+        let age = self.progress.age(state, Instant::now());
         replica.gauge("fowergram_replica_lag_seconds", age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         match age {
-            _ if !standing.standby => Some("is not a standby"),
+            _ if !state.standby => Some("is not a standby"),
             None => Some("has replayed nothing that the primary is known to have had"),
             Some(age) if age > self.max_lag => Some("is too far behind"),
             Some(_) => None,
@@ -163,9 +174,9 @@ where
     R: Future<Output = Result<T>>,
 {
     if let AtLeast::Position(needed) = at_least {
-        let standing = connection.standing().await.map_err(failure)?;
-        let replayed = standing.position.timeline == needed.timeline && standing.position >= needed;
-        if !standing.standby || !replayed {
+        let state = connection.replication_state().await.map_err(failure)?;
+        let replayed = state.position.timeline == needed.timeline && state.position >= needed;
+        if !state.standby || !replayed {
             return Ok(None);
         }
     }
@@ -181,84 +192,4 @@ fn address(url: &SecretString) -> String {
             format!("{host}:{}{}", url.port().unwrap_or(5432), url.path())
         },
     )
-}
-
-/// What `PostgreSQL` reported.
-fn report(error: &DbErr) -> Option<&dyn DatabaseError> {
-    match error {
-        DbErr::Exec(RuntimeErr::SqlxError(cause))
-        | DbErr::Query(RuntimeErr::SqlxError(cause))
-        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => cause.as_database_error(),
-        _ => None,
-    }
-}
-
-/// The SQLSTATE of an error that `PostgreSQL` reported.
-fn sqlstate(error: &DbErr) -> Option<String> {
-    report(error)?.code().map(std::borrow::Cow::into_owned)
-}
-
-/// Whether the error says that the shard can't be talked to, rather than that it refused something:
-/// class 08 (connection), 57P01–57P03 (shutting down, starting), 53300 (too many connections),
-/// 25006 (read-only: a standby that was a primary).
-fn is_unavailable(error: &DbErr) -> bool {
-    if let Some(state) = sqlstate(error) {
-        return state.starts_with("08")
-            || matches!(state.as_str(), "57P01" | "57P02" | "57P03" | "53300" | "25006");
-    }
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => matches!(
-            &**cause,
-            SqlxError::Io(_)
-                | SqlxError::Tls(_)
-                | SqlxError::Protocol(_)
-                | SqlxError::PoolTimedOut
-                | SqlxError::PoolClosed
-                | SqlxError::WorkerCrashed
-        ),
-        _ => false,
-    }
-}
-
-/// What an error of the driver means to the rules.
-pub fn failure(error: DbErr) -> Error {
-    if is_unavailable(&error) {
-        tracing::warn!(cause = %error, "shard unavailable");
-    }
-    meaning(error)
-}
-
-/// The same for who tells it in other words.
-pub fn meaning(error: DbErr) -> Error {
-    if is_unavailable(&error) { Error::ShardUnavailable } else { Error::internal(error) }
-}
-
-/// Whether there is no such table: the database was never migrated.
-pub fn is_not_migrated(error: &DbErr) -> bool {
-    sqlstate(error).as_deref() == Some("42P01")
-}
-
-/// True for a serialization failure, a deadlock, or a statement that has to be prepared anew: the same transaction may
-/// succeed when run again.
-pub fn is_retryable(error: &Error) -> bool {
-    let Some(error) = cause(error) else { return false };
-    report(error).is_some_and(is_stale)
-        || sqlstate(error).is_some_and(|state| matches!(&*state, "40001" | "40P01"))
-}
-
-/// True where a row refers to one that is gone.
-pub fn is_orphan(error: &Error) -> bool {
-    reported(error).is_some_and(|state| state == "23503")
-}
-
-/// The SQLSTATE behind an error that [`failure`] has made.
-fn reported(error: &Error) -> Option<String> {
-    cause(error).and_then(sqlstate)
-}
-
-/// The error of the driver behind one that [`failure`] has made.
-fn cause(error: &Error) -> Option<&DbErr> {
-    let Error::Internal(cause) = error else { return None };
-    cause.downcast_ref::<DbErr>()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::Result;
-use crate::store::backfill::{Backfill, Batch, next};
+use crate::store::migrate::backfill::{Backfill, Batch, next};
 use crate::store::shard::Shard;
 
 /// The shortest pause between two batches.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Domain;
-use crate::domain::claim::Reconciled;
+use crate::domain::account::claim::Reconciled;
 use crate::model::Result;
 use crate::store::{session, user};
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::Viewer;
 use super::sign_up::FULL_NAME;
 use crate::domain::Domain;
+use crate::domain::media::upload::why_unusable;
 use crate::domain::patch::Patch;
 use crate::domain::text::{self, Username};
-use crate::domain::upload::why_unusable;
+use crate::domain::viewer::Viewer;
 use crate::model::claim::Name;
 use crate::model::id::{MediaId, UserId};
 use crate::model::{Error, Result};

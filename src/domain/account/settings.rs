@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Viewer;
 use crate::domain::Domain;
+use crate::domain::viewer::Viewer;
 use crate::model::contact::ContactPolicy;
 use crate::model::{Error, Result};
 use crate::store::user;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{AccountState, Role};
-use crate::domain::claim::Held;
-use crate::domain::session::{Opening, Origin, SignedIn};
+use super::claim::Held;
+use super::session::{Opening, Origin, SignedIn};
+use super::{AccountState, Role, password};
+use crate::domain::Domain;
 use crate::domain::text::{self, Email};
-use crate::domain::{Domain, password};
 use crate::model::claim::Name;
 use crate::model::contact::ContactPolicy;
 use crate::model::id::{Slot, UserId};

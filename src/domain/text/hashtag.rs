@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{Links, first_of_each};
+use super::link::{Links, first_of_each};
 
 /// The most characters in a hashtag; what is longer is none.
 const MAX_LENGTH: usize = 64;

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Links, Username, first_of_each};
+use super::link::{Links, first_of_each};
+use super::name::Username;
 
 static MENTION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[@\u{FF20}\u{FE6B}]([A-Za-z0-9._]+)").expect("a valid pattern"));

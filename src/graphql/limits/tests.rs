@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use super::text::brackets;
 use super::*;
 use crate::graphql::document;
 use crate::graphql::fixture;

@@ -1,30 +1,15 @@
 //! Who begins to follow the viewer.
 
-use std::sync::Arc;
-
-use async_graphql::{Context, Result, SimpleObject, Subscription};
+use async_graphql::{Context, Result, Subscription};
 use futures_util::Stream;
-use time::OffsetDateTime;
 
-use super::{Event, Head, events, log};
+use super::event::Event;
+use super::events::events;
+use super::log;
 use crate::graphql::context::ContextExt;
-use crate::graphql::follow::FollowState;
-use crate::graphql::scalar::{Cursor, DateTime};
-use crate::graphql::user::User;
+use crate::graphql::scalar::Cursor;
 use crate::live::Topic;
 use crate::model::stream::LogTopic;
-use crate::store::user;
-
-/// Somebody began to follow the viewer.
-#[derive(SimpleObject)]
-pub struct FollowEvent {
-    pub cursor: Cursor,
-    pub replayed: bool,
-    pub at: DateTime,
-    user: User,
-    /// Of the user towards the viewer, when this is told.
-    state: FollowState,
-}
 
 #[derive(Default)]
 pub struct FollowSubscription;
@@ -42,10 +27,4 @@ impl FollowSubscription {
         let reader = log::reader(ctx.domain().clone(), viewer, vec![LogTopic::Follow]);
         events(ctx, topic, after, reader, |head, logged, _| log::event(head, logged)).await
     }
-}
-
-pub fn event(head: Head, user: Arc<user::Model>, follows: bool, at: OffsetDateTime) -> Event {
-    let Head { cursor, replayed } = head;
-    let state = if follows { FollowState::Following } else { FollowState::None };
-    Event::Follow(FollowEvent { cursor, replayed, at: at.into(), user: user.into(), state })
 }

@@ -3,10 +3,10 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Event, Head, follow, message, notification};
+use super::event::{Event, FollowEvent, Head, MessageEvent, NotificationEvent, ReadEvent};
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
 use crate::domain::log::Logged;
+use crate::domain::viewer::Viewer;
 use crate::live::{Change, Delivery, Ready};
 use crate::model::Result;
 use crate::model::stream::LogTopic;
@@ -36,11 +36,12 @@ pub fn reader(
     }
 }
 
+/// The event of something that the log tells.
 pub fn event(head: Head, logged: Logged) -> Event {
     match logged {
-        Logged::Notification { row, at } => notification::event(head, row, at),
-        Logged::Message { row, since } => message::event(head, row, since),
-        Logged::Read(marker) => message::read_event(head, &marker),
-        Logged::Follow { user, follows, at } => follow::event(head, user, follows, at),
+        Logged::Notification { row, at } => Event::Notification(NotificationEvent::new(head, row, at)),
+        Logged::Message { row, since } => Event::Message(MessageEvent::new(head, row, since)),
+        Logged::Read(marker) => Event::Read(ReadEvent::new(head, &marker)),
+        Logged::Follow { user, follows, at } => Event::Follow(FollowEvent::new(head, user, follows, at)),
     }
 }

@@ -1,36 +1,15 @@
 //! What the viewer is notified of.
 
-use std::sync::Arc;
-
-use async_graphql::{ComplexObject, Context, Result, SimpleObject, Subscription};
+use async_graphql::{Context, Result, Subscription};
 use futures_util::Stream;
-use time::OffsetDateTime;
 
-use super::{Event, Head, events, log};
+use super::event::Event;
+use super::events::events;
+use super::log;
 use crate::graphql::context::ContextExt;
-use crate::graphql::notification::Notification;
-use crate::graphql::scalar::{Cursor, DateTime};
+use crate::graphql::scalar::Cursor;
 use crate::live::Topic;
 use crate::model::stream::LogTopic;
-use crate::store::notification::Model;
-
-#[derive(SimpleObject)]
-#[graphql(complex)]
-pub struct NotificationEvent {
-    pub cursor: Cursor,
-    pub replayed: bool,
-    pub at: DateTime,
-    /// In its newest state.
-    notification: Notification,
-}
-
-#[ComplexObject]
-impl NotificationEvent {
-    /// Of all the viewer's notifications, now.
-    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?.user).await?)
-    }
-}
 
 #[derive(Default)]
 pub struct NotificationSubscription;
@@ -48,10 +27,4 @@ impl NotificationSubscription {
         let reader = log::reader(ctx.domain().clone(), viewer, vec![LogTopic::Notification]);
         events(ctx, topic, after, reader, |head, logged, _| log::event(head, logged)).await
     }
-}
-
-pub fn event(head: Head, row: Arc<Model>, at: OffsetDateTime) -> Event {
-    let Head { cursor, replayed } = head;
-    let notification = Notification::new(row);
-    Event::Notification(NotificationEvent { cursor, replayed, at: at.into(), notification })
 }

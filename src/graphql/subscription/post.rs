@@ -2,54 +2,19 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject, Subscription};
+use async_graphql::{Context, ID, Result, Subscription};
 use futures_util::{Stream, StreamExt};
 
-use super::{Event, Head, events};
+use super::event::{Event, PostEvent};
+use super::events::events;
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
-use crate::graphql::comment::Comment;
+use crate::domain::viewer::Viewer;
 use crate::graphql::context::ContextExt;
-use crate::graphql::nullable::{Nullable, nullable};
-use crate::graphql::post::{self, Post};
-use crate::graphql::scalar::{Cursor, DateTime};
-use crate::graphql::user::{self, User};
-use crate::live::{Change, Delivery, Ready, Said, Signal, Topic, signals};
+use crate::graphql::scalar::Cursor;
+use crate::live::{Change, Delivery, Ready, Signal, Topic, signals};
 use crate::model::Error;
-use crate::model::clock::from_millis;
-use crate::model::id::{PostId, UserId, millis_of};
+use crate::model::id::PostId;
 use crate::store::comment;
-
-#[derive(SimpleObject)]
-#[graphql(complex)]
-pub struct PostEvent {
-    pub cursor: Cursor,
-    pub replayed: bool,
-    pub at: DateTime,
-    #[graphql(skip)]
-    post: PostId,
-    #[graphql(skip)]
-    actor: UserId,
-    #[graphql(skip)]
-    comment: Option<Arc<comment::Model>>,
-}
-
-#[ComplexObject]
-impl PostEvent {
-    async fn post(&self, ctx: &Context<'_>) -> Result<Post> {
-        Ok(post::load(ctx, self.post).await?.ok_or(Error::NotFound("post"))?)
-    }
-
-    /// Who did it; null where the viewer may not see them.
-    async fn actor(&self, ctx: &Context<'_>) -> Nullable<User> {
-        nullable(async { user::load(ctx, self.actor).await }).await
-    }
-
-    /// The new comment; null where it is a like.
-    async fn comment(&self) -> Option<Comment> {
-        self.comment.clone().map(Comment::from)
-    }
-}
 
 #[derive(Default)]
 pub struct PostSubscription;
@@ -68,7 +33,10 @@ impl PostSubscription {
         let domain = ctx.domain().clone();
         may_see(domain.clone(), viewer.clone(), id).await?;
         let prepare = move |changes| admitted(domain.clone(), viewer.clone(), id, changes);
-        events(ctx, Topic::Comments(id), after, prepare, |head, row, _| commented(head, row)).await
+        events(ctx, Topic::Comments(id), after, prepare, |head, row, _| {
+            Event::Post(PostEvent::commented(head, row))
+        })
+        .await
     }
 
     /// Each new like of a post; live only. Its cursor names it, and is good for no subscription: one that
@@ -85,7 +53,8 @@ impl PostSubscription {
         let listener = ctx.hub().listen(Signal::Likes(id)).await;
         let allowed = move || may_see(domain.clone(), viewer.clone(), id);
         Ok(signals(listener, None, allowed).filter_map(move |said| {
-            let event = said.map(|said| liked(id, said)).map_err(Into::into).transpose();
+            let event =
+                said.map(|said| PostEvent::liked(id, said).map(Event::Post)).map_err(Into::into).transpose();
             std::future::ready(event)
         }))
     }
@@ -108,18 +77,4 @@ async fn admitted(
         _ => None,
     });
     Ok(ready.collect())
-}
-
-fn liked(post: PostId, said: Said) -> Option<Event> {
-    let Said::Liked { event, user: actor } = said else { return None };
-    let at = from_millis(millis_of(event.uuid())).into();
-    let cursor = Cursor(event.to_string());
-    Some(Event::Post(PostEvent { cursor, replayed: false, at, post, actor, comment: None }))
-}
-
-/// The event of a new comment.
-fn commented(head: Head, row: Arc<comment::Model>) -> Event {
-    let Head { cursor, replayed } = head;
-    let (at, post, actor) = (row.created_at.into(), row.post(), row.author());
-    Event::Post(PostEvent { cursor, replayed, at, post, actor, comment: Some(row) })
 }

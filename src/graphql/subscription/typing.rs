@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, Result, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
 
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::graphql::context::ContextExt;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::user::User;

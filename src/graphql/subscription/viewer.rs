@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use async_graphql::{Context, Enum, Result, SimpleObject, Subscription};
+use async_graphql::{Context, Enum, Result, Subscription};
 use futures_util::stream::{BoxStream, iter, once, select_all, unfold};
 use futures_util::{Stream, StreamExt};
 
-use super::{Event, event, feed, log};
+use super::event::{Event, FeedEvent, SessionEvent};
+use super::events::event;
+use super::{feed, log};
 use crate::domain::Domain;
-use crate::domain::account::Viewer;
 use crate::domain::log::Logged;
-use crate::graphql::code::ErrorCode;
+use crate::domain::viewer::Viewer;
 use crate::graphql::context::ContextExt;
-use crate::graphql::scalar::{Cursor, DateTime};
+use crate::graphql::scalar::Cursor;
 use crate::live::cursor::{self, Places};
 use crate::live::{self, Hub, Item, Topic, TopicHandle};
 use crate::model::Error;
@@ -51,15 +52,6 @@ impl EventTopic {
             Self::Feed | Self::Session => None,
         }
     }
-}
-
-/// The session has ended, and the connection is closed.
-#[derive(SimpleObject)]
-pub struct SessionEvent {
-    pub cursor: Cursor,
-    pub replayed: bool,
-    pub at: DateTime,
-    reason: ErrorCode,
 }
 
 /// What one of the parts of the stream tells.
@@ -116,7 +108,9 @@ impl ViewerSubscription {
                 Part::Feed(item) => {
                     places.feed = item.position();
                     let cursor = |feed| Cursor(cursor::encode_places(user, Places { feed, ..places }));
-                    event(item, cursor, &clock, |head, change, _| feed::event(head, &change, clock.now()))
+                    event(item, cursor, &clock, |head, change, _| {
+                        Event::Feed(FeedEvent::new(head, &change, clock.now()))
+                    })
                 }
                 Part::Ended(error) => {
                     let cursor = Cursor(cursor::encode_places(user, places));

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::protocol::Close;
+use super::close::Close;
 
 /// Names of the token, without regard to case, hyphens and underscores.
 const NAMES: [&str; 6] = ["authorization", "authtoken", "accesstoken", "token", "bearertoken", "jwt"];

@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::StreamExt as _;
@@ -13,12 +15,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::event::{self, KEEP_ALIVE};
-use crate::domain::account::Viewer;
+use crate::domain::viewer::Viewer;
 use crate::graphql::error::Refusal;
+use crate::http::auth;
+use crate::http::cut::Cut;
 use crate::http::operations::{Events, Operations, Running, Told, Write};
 use crate::http::seat::{Seat, UserSeat};
-use crate::http::server::Cut;
-use crate::http::{Http, auth};
+use crate::http::state::Http;
 use crate::model::Error;
 use crate::telemetry::{self, RequestId};
 
@@ -45,7 +48,7 @@ impl Outlet {
         let events = poll_fn(move |context| events.poll_recv(context)).map(Ok::<Bytes, Infallible>);
         let cut = parts.extensions.get::<Cut>().cloned();
         let outlet = Self { id: id.clone(), body, cut, timeout: http.write_timeout, _seat: seat };
-        (outlet, super::event_stream(Body::from_stream(events)))
+        (outlet, event_stream(Body::from_stream(events)))
     }
 
     async fn write(&self, text: impl Into<Bytes>) -> Result<(), Gone> {
@@ -146,4 +149,14 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// A response whose body is an event stream.
+pub fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    // Proxies that gather answers would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }

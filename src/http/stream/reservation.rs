@@ -1,8 +1,10 @@
 //! Streams that were reserved: each has a token, known to this process only, and is opened once.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
@@ -11,13 +13,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::connection::{Connection, Outlet};
-use super::unknown;
-use crate::domain::account::Viewer;
-use crate::http::Http;
+use crate::domain::viewer::Viewer;
 use crate::http::graphql::overloaded;
 use crate::http::operations::{Events, MAX_OPERATIONS, Running};
 use crate::http::reply::Answer;
-use crate::model::Error;
+use crate::http::state::Http;
+use crate::model::{Code, Error};
 
 /// How long a reserved stream waits to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,21 +26,35 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// a connection.
 const MAX_WAITING: usize = 1024;
 
+/// What the handlers of event streams share.
+#[derive(Clone)]
+pub struct Streams {
+    http: Http,
+    reservations: Arc<Reservations>,
+}
+
 /// The streams that can be found by their token.
-pub struct Reservations {
+struct Reservations {
     known: DashMap<String, Arc<Reservation>>,
     waiting: Arc<Semaphore>,
 }
 
-impl Default for Reservations {
-    fn default() -> Self {
-        Self { known: DashMap::new(), waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
+impl Streams {
+    pub fn new(http: Http) -> Self {
+        let waiting = Arc::new(Semaphore::new(MAX_WAITING));
+        Self { http, reservations: Arc::new(Reservations { known: DashMap::new(), waiting }) }
+    }
+
+    pub fn find(&self, token: &str) -> Option<Arc<Reservation>> {
+        self.reservations.known.get(token).map(|known| Arc::clone(&known))
     }
 }
 
-impl Reservations {
-    pub fn find(&self, token: &str) -> Option<Arc<Reservation>> {
-        self.known.get(token).map(|known| Arc::clone(&known))
+impl Deref for Streams {
+    type Target = Http;
+
+    fn deref(&self) -> &Http {
+        &self.http
     }
 }
 
@@ -79,10 +94,15 @@ impl Reservation {
     }
 }
 
+/// What a token says that is nobody's, another viewer's, another process's or used.
+pub fn unknown() -> Answer {
+    Answer::rejected(StatusCode::NOT_FOUND, Code::NotFound, "There is no such stream; reserve one with PUT.")
+}
+
 /// The stream with this token, for who reserved it. A token alone opens the stream, but stands in
 /// addresses and so in logs: what runs on it needs the access token as well.
-pub fn of(http: &Http, token: &str, viewer: Option<&Viewer>) -> Result<Arc<Reservation>, Answer> {
-    let reserved = http.reservations.find(token).ok_or_else(unknown)?;
+pub fn of(streams: &Streams, token: &str, viewer: Option<&Viewer>) -> Result<Arc<Reservation>, Answer> {
+    let reserved = streams.find(token).ok_or_else(unknown)?;
     if viewer.is_none() && reserved.viewer.is_some() {
         return Err(Error::Unauthenticated.into());
     }
@@ -91,9 +111,10 @@ pub fn of(http: &Http, token: &str, viewer: Option<&Viewer>) -> Result<Arc<Reser
 
 /// Reserves a stream; its token. Refused where too many wait, the viewer has too many, or the process
 /// stops.
-pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Result<String, Answer> {
+pub fn reserve(streams: &Streams, viewer: Option<Viewer>) -> Result<String, Answer> {
+    let http = &streams.http;
     let own_seat = http.seats.take_of(viewer.as_ref())?;
-    let place = Arc::clone(&http.reservations.waiting).try_acquire_owned().map_err(|_| overloaded())?;
+    let place = Arc::clone(&streams.reservations.waiting).try_acquire_owned().map_err(|_| overloaded())?;
     let stopping = http.app.stopping().clone();
     if stopping.is_cancelled() {
         return Err(overloaded());
@@ -104,8 +125,8 @@ pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Result<String, Answer> {
     let (opening, opened) = oneshot::channel();
     let connection = Connection::single(http, viewer.clone(), own_seat, running.clone(), arriving);
     let reservation = Reservation { viewer, running, arrivals, opening: Mutex::new(Some(opening)) };
-    http.reservations.known.insert(token.clone(), Arc::new(reservation));
-    let known = Known { http: http.clone(), token: token.clone() };
+    streams.reservations.known.insert(token.clone(), Arc::new(reservation));
+    let known = Known { reservations: streams.reservations.clone(), token: token.clone() };
     http.socket_tasks.spawn(async move {
         let _known = known;
         let opened = stopping.run_until_cancelled(timeout(OPEN_TIMEOUT, opened)).await;
@@ -119,12 +140,12 @@ pub fn reserve(http: &Http, viewer: Option<Viewer>) -> Result<String, Answer> {
 
 /// Makes a stream unknown when it is over.
 struct Known {
-    http: Http,
+    reservations: Arc<Reservations>,
     token: String,
 }
 
 impl Drop for Known {
     fn drop(&mut self) {
-        self.http.reservations.known.remove(&self.token);
+        self.reservations.known.remove(&self.token);
     }
 }

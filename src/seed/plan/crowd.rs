@@ -8,8 +8,8 @@ use rand::distr::weighted::WeightedIndex;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::{DEMO, long_tail};
-
+/// The demo person's place in the list of people.
+pub const DEMO: usize = 0;
 const DEMO_FOLLOWS: usize = 40;
 const DEMO_FOLLOWERS: usize = 30;
 
@@ -76,4 +76,15 @@ fn distinct(wanted: usize, known: &WeightedIndex<f64>, random: &mut StdRng) -> V
     let mut seen = HashSet::new();
     let tries = std::iter::repeat_with(|| known.sample(random)).take(wanted * 20);
     tries.filter(|person| seen.insert(*person)).take(wanted).collect()
+}
+
+/// A number of Pareto's distribution: mostly little more than the least, at times many times that.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and bounded by 2000 times the least"
+)]
+pub fn long_tail(least: f64, random: &mut StdRng) -> usize {
+    let even: f64 = random.random_range(0.0001..1.0);
+    (least * even.powf(-0.8)) as usize
 }

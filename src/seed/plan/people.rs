@@ -9,9 +9,17 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use unicode_normalization::UnicodeNormalization;
 
-use super::Person;
+use crate::seed::size::{DEMO_LOGIN, Size};
 use crate::seed::words;
-use crate::seed::{DEMO_LOGIN, Size};
+
+/// Somebody. People are known by their place in `Plan::people`.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub username: String,
+    pub full_name: String,
+    pub bio: Option<String>,
+    pub avatar: Option<Picture>,
+}
 
 /// Draws everybody, the demo person first.
 pub fn draw(size: &Size, random: &mut StdRng) -> Vec<Person> {

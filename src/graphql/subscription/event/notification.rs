@@ -1,0 +1,38 @@
+//! What the viewer is notified of.
+
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, Result, SimpleObject};
+use time::OffsetDateTime;
+
+use super::head::Head;
+use crate::graphql::context::ContextExt;
+use crate::graphql::notification::Notification;
+use crate::graphql::scalar::{Cursor, DateTime};
+use crate::store::notification::Model;
+
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub struct NotificationEvent {
+    pub cursor: Cursor,
+    pub replayed: bool,
+    pub at: DateTime,
+    /// In its newest state.
+    notification: Notification,
+}
+
+#[ComplexObject]
+impl NotificationEvent {
+    /// Of all the viewer's notifications, now.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?.user).await?)
+    }
+}
+
+impl NotificationEvent {
+    pub fn new(head: Head, row: Arc<Model>, at: OffsetDateTime) -> Self {
+        let Head { cursor, replayed } = head;
+        let notification = Notification::new(row);
+        Self { cursor, replayed, at: at.into(), notification }
+    }
+}

@@ -1,0 +1,178 @@
+//! One server as this process reaches it: its connections, and whether it is of use.
+//!
+//! A circuit breaker with a probe of its own. What does not answer the probe is not asked until it does:
+//! requests for it fail at once, those that wait for it are let go, and none of them has to find out that
+//! it is back.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::connection::Connection;
+use super::failure::failure;
+use super::pool::Pool;
+use super::replication::ReplicationState;
+use crate::config::ShardConfig;
+use crate::model::{Error, Result};
+
+/// How often a server that is of use is probed.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often one that is not is.
+const RETRY: Duration = Duration::from_millis(250);
+/// How many probes in a row may get no answer in time. One that is refused is enough.
+const MISSES: u32 = 2;
+
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The shard, and which of its servers this is: as logs and metrics name them.
+    shard: String,
+    role: String,
+    pool: Pool,
+    /// Of a probe, and of the wait for a connection.
+    wait: Duration,
+    /// Of all that is done with one connection.
+    timeout: Duration,
+    up: watch::Sender<bool>,
+    /// What it said of itself at its last probe.
+    said: Mutex<Option<ReplicationState>>,
+    doubted: Notify,
+}
+
+impl Endpoint {
+    /// Connections are opened when they are needed, so that a process starts, and serves from the other
+    /// servers, while this one is down. `up` says whether it counts as of use before the first probe.
+    pub fn new(
+        shard: &str,
+        role: String,
+        url: &SecretString,
+        up: bool,
+        config: &ShardConfig,
+    ) -> Result<Self> {
+        let wait = Duration::from_millis(config.shard_connect_timeout_ms);
+        let pool = Pool::new(url, config.shard_pool_size as usize, wait).map_err(failure)?;
+        Ok(Self {
+            shard: shard.to_owned(),
+            role,
+            pool,
+            wait,
+            timeout: Duration::from_millis(config.shard_statement_timeout_ms),
+            up: watch::Sender::new(up),
+            said: Mutex::default(),
+            doubted: Notify::new(),
+        })
+    }
+
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// Whether it answered its last probe, and may be asked.
+    pub fn is_up(&self) -> bool {
+        *self.up.borrow()
+    }
+
+    /// What it said of itself when it last answered a probe.
+    pub fn state(&self) -> Option<ReplicationState> {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks through a connection of its own. Bounded in time, the wait for the connection included.
+    pub async fn ask<T>(&self, work: impl AsyncFnOnce(Connection) -> Result<T>) -> Result<T> {
+        let mut up = self.up.subscribe();
+        if !*up.borrow_and_update() {
+            return Err(Error::ShardUnavailable);
+        }
+        // Boxed, so that the futures that ask stay small.
+        let asked = Box::pin(async { work(self.connect().await?).await });
+        let result = tokio::select! {
+            biased;
+            result = timeout(self.timeout, asked) => result.unwrap_or_else(|_| {
+                tracing::warn!(shard = %self.shard, endpoint = %self.role, "no answer within the time-out");
+                Err(Error::ShardUnavailable)
+            }),
+            // The sender is in `self`, so this is no error.
+            _ = up.wait_for(|up| !up) => Err(Error::ShardUnavailable),
+        };
+        if matches!(result, Err(Error::ShardUnavailable)) {
+            self.count("fowergram_shard_errors_total");
+            self.doubted.notify_one();
+        }
+        result
+    }
+
+    /// Adds one to a counter of this server.
+    pub fn count(&self, counter: &'static str) {
+        metrics::counter!(counter, "shard" => self.shard.clone(), "endpoint" => self.role.clone())
+            .increment(1);
+    }
+
+    /// Sets a gauge of this server.
+    pub fn gauge(&self, gauge: &'static str, value: f64) {
+        metrics::gauge!(gauge, "shard" => self.shard.clone(), "endpoint" => self.role.clone()).set(value);
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        self.pool.get().await.map_err(|error| {
+            tracing::debug!(shard = %self.shard, endpoint = %self.role, cause = %error, "no connection");
+            Error::ShardUnavailable
+        })
+    }
+
+    /// Probes the server, again and again, and at once when a request got no answer. `judge` is told when a
+    /// probe was sent and what the server said of itself, and says why it is of no use, if so. Ends never:
+    /// the caller drops it.
+    pub async fn watch(&self, judge: impl Fn(Instant, ReplicationState) -> Option<&'static str>) {
+        let mut link: Option<PgConnection> = None;
+        let mut misses = 0;
+        self.gauge("fowergram_shard_up", if self.is_up() { 1.0 } else { 0.0 });
+        loop {
+            let sent = Instant::now();
+            match timeout(self.wait, self.pool.probe(&mut link)).await {
+                Ok(Ok(state)) => {
+                    misses = 0;
+                    *self.said.lock().unwrap_or_else(PoisonError::into_inner) = state;
+                    self.tell(state.and_then(|state| judge(sent, state)));
+                }
+                Ok(Err(cause)) => {
+                    tracing::debug!(shard = %self.shard, endpoint = %self.role, %cause, "a probe failed");
+                    self.tell(Some("does not answer"));
+                }
+                Err(_) => {
+                    misses += 1;
+                    if misses >= MISSES {
+                        self.tell(Some("does not answer"));
+                    }
+                }
+            }
+            let period = if self.is_up() { PERIOD } else { RETRY };
+            tokio::select! {
+                () = sleep(period) => {}
+                () = self.doubted.notified() => {}
+            }
+        }
+    }
+
+    /// Whether it is of use from now on; `fault` is why not.
+    fn tell(&self, fault: Option<&'static str>) {
+        let up = fault.is_none();
+        self.gauge("fowergram_shard_up", if up { 1.0 } else { 0.0 });
+        let changed = self.up.send_if_modified(|before| std::mem::replace(before, up) != up);
+        match fault {
+            None if changed => tracing::info!(shard = %self.shard, endpoint = %self.role, "of use again"),
+            Some(fault) if changed => {
+                tracing::warn!(shard = %self.shard, endpoint = %self.role, fault, "is not asked");
+                self.pool.forget_idle();
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes the idle connections, and lends no more.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}

@@ -1,0 +1,87 @@
+//! What the errors of `PostgreSQL` mean.
+
+use sea_orm::{DbErr, RuntimeErr, SqlxError};
+use sqlx::error::DatabaseError;
+
+use super::connection::is_stale;
+use crate::model::Error;
+
+/// What `PostgreSQL` reported.
+fn report(error: &DbErr) -> Option<&dyn DatabaseError> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause))
+        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => cause.as_database_error(),
+        _ => None,
+    }
+}
+
+/// The SQLSTATE of an error that `PostgreSQL` reported.
+fn sqlstate(error: &DbErr) -> Option<String> {
+    report(error)?.code().map(std::borrow::Cow::into_owned)
+}
+
+/// Whether the error says that the shard can't be talked to, rather than that it refused something:
+/// class 08 (connection), 57P01–57P03 (shutting down, starting), 53300 (too many connections),
+/// 25006 (read-only: a standby that was a primary).
+fn is_unavailable(error: &DbErr) -> bool {
+    if let Some(state) = sqlstate(error) {
+        return state.starts_with("08")
+            || matches!(state.as_str(), "57P01" | "57P02" | "57P03" | "53300" | "25006");
+    }
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => matches!(
+            &**cause,
+            SqlxError::Io(_)
+                | SqlxError::Tls(_)
+                | SqlxError::Protocol(_)
+                | SqlxError::PoolTimedOut
+                | SqlxError::PoolClosed
+                | SqlxError::WorkerCrashed
+        ),
+        _ => false,
+    }
+}
+
+/// What an error of the driver means to the rules.
+pub fn failure(error: DbErr) -> Error {
+    if is_unavailable(&error) {
+        tracing::warn!(cause = %error, "shard unavailable");
+    }
+    meaning(error)
+}
+
+/// The same for who tells it in other words.
+pub fn meaning(error: DbErr) -> Error {
+    if is_unavailable(&error) { Error::ShardUnavailable } else { Error::internal(error) }
+}
+
+/// Whether there is no such table: the database was never migrated.
+pub fn is_not_migrated(error: &DbErr) -> bool {
+    sqlstate(error).as_deref() == Some("42P01")
+}
+
+/// True for a serialization failure, a deadlock, or a statement that has to be prepared anew: the same transaction may
+/// succeed when run again.
+pub fn is_retryable(error: &Error) -> bool {
+    let Some(error) = cause(error) else { return false };
+    report(error).is_some_and(is_stale)
+        || sqlstate(error).is_some_and(|state| matches!(&*state, "40001" | "40P01"))
+}
+
+/// True where a row refers to one that is gone.
+pub fn is_orphan(error: &Error) -> bool {
+    reported(error).is_some_and(|state| state == "23503")
+}
+
+/// The SQLSTATE behind an error that [`failure`] has made.
+fn reported(error: &Error) -> Option<String> {
+    cause(error).and_then(sqlstate)
+}
+
+/// The error of the driver behind one that [`failure`] has made.
+fn cause(error: &Error) -> Option<&DbErr> {
+    let Error::Internal(cause) = error else { return None };
+    cause.downcast_ref::<DbErr>()
+}

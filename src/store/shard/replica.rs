@@ -1,0 +1,97 @@
+//! How far a shard's replicas are behind.
+//!
+//! The primary's probes note how far its log went at which moment. A replica that has replayed up to such
+//! a place has a copy that is no older than that moment: whatever its clock, or the primary's, says.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::replication::ReplicationState;
+use crate::model::wal::WalPosition;
+
+/// The most moments that are remembered: an hour of probes.
+const MOMENTS: usize = 3600;
+
+/// A replica, as this process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Following {
+    pub name: String,
+    /// It is read from.
+    pub healthy: bool,
+    /// How old its copy is at most; `None` where that is not known.
+    pub lag: Option<Duration>,
+}
+
+/// How far a primary's log went, and when. The newest last.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<VecDeque<(Instant, WalPosition)>>);
+
+impl Progress {
+    /// A probe that was sent at `sent` found the log to go so far.
+    pub fn note(&self, sent: Instant, position: WalPosition) {
+        let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A log that is shorter, or of another timeline, is another server's.
+        if moments.back().is_some_and(|(_, last)| last.timeline != position.timeline || *last > position) {
+            moments.clear();
+        }
+        if moments.len() == MOMENTS {
+            moments.pop_front();
+        }
+        moments.push_back((sent, position));
+    }
+
+    /// How old the copy of a replica that stands there is at most; `None` where that is not known: it
+    /// follows nobody, or another server, or is further behind than is remembered.
+    pub fn age(&self, replica: ReplicationState, now: Instant) -> Option<Duration> {
+        if !replica.standby {
+            return None;
+        }
+        let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let replayed = |at: &WalPosition| at.timeline == replica.position.timeline && *at <= replica.position;
+        let (moment, _) = moments.iter().rev().find(|(_, at)| replayed(at))?;
+        Some(now.duration_since(*moment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(timeline: u32, lsn: u64) -> WalPosition {
+        WalPosition { timeline, lsn }
+    }
+
+    fn standby(position: WalPosition) -> ReplicationState {
+        ReplicationState { standby: true, position }
+    }
+
+    #[test]
+    fn a_copy_is_as_old_as_the_last_moment_that_it_has() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let age = |position| progress.age(standby(position), after(5)).map(|age| age.as_secs());
+        assert_eq!(age(at(1, 100)), None, "nothing is known of the primary");
+        for (second, lsn) in [(1, 100), (2, 200), (3, 200), (4, 300)] {
+            progress.note(after(second), at(1, lsn));
+        }
+        assert_eq!(age(at(1, 300)), Some(1));
+        assert_eq!(age(at(1, 299)), Some(2));
+        assert_eq!(age(at(1, 100)), Some(4));
+        assert_eq!(age(at(1, 99)), None, "it is further behind than is remembered");
+        assert_eq!(age(at(2, 300)), None, "it is on another timeline");
+        let promoted = ReplicationState { standby: false, position: at(1, 300) };
+        assert_eq!(progress.age(promoted, after(5)), None);
+    }
+
+    #[test]
+    fn another_primary_begins_anew() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        progress.note(start, at(1, 500));
+        progress.note(start, at(2, 400));
+        assert_eq!(progress.age(standby(at(1, 500)), start), None);
+        assert_eq!(progress.age(standby(at(2, 400)), start), Some(Duration::ZERO));
+        progress.note(start, at(2, 300));
+        assert_eq!(progress.age(standby(at(2, 299)), start), None);
+    }
+}
