@@ -105,7 +105,7 @@ impl Cli {
         let matches = settings::with_file(command.clone(), &file).try_get_matches_from(given);
         matches
             .and_then(|matches| Self::from_arg_matches(&matches))
-            .map_err(|error| fault::tell(&error, &command))
+            .map_err(|error| fault::report(&error, &command))
     }
 
     /// Runs the command to its end.

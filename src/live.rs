@@ -19,7 +19,7 @@ mod topics;
 
 pub use crate::model::stream::Position;
 pub use hub::Hub;
-pub use signal::{Said, Signal, signals};
+pub use signal::{Signal, SignalEvent, signals};
 pub use stream::{Item, Ready, stream};
 pub use topic::{Change, Changes, Delivery, Found, Topic};
 pub use topics::TopicHandle;

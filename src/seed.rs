@@ -1,7 +1,7 @@
 //! A demo network: people, posts and talk, made by the same rules as everybody else's.
 
-mod cast;
 mod plan;
+mod seeder;
 mod size;
 mod words;
 
@@ -15,8 +15,8 @@ use crate::domain::Domain;
 use crate::domain::viewer::Viewer;
 use crate::model::id::PostId;
 use crate::progress::Stage;
-use cast::Cast;
 use plan::{Person, Plan};
+use seeder::Seeder;
 pub use size::{DEMO_LOGIN, DEMO_PASSWORD, Size};
 
 /// The account that is made last: who finds it knows that the network is complete.
@@ -39,25 +39,25 @@ pub async fn run_once(domain: &Domain, size: &Size) -> anyhow::Result<()> {
 /// known again for a day, the rest for ever.
 pub async fn run(domain: &Domain, size: &Size) -> anyhow::Result<()> {
     let plan = Arc::new(Plan::draw(size));
-    let cast = Cast::new(domain, plan.clone(), size);
+    let seeder = Seeder::new(domain, plan.clone(), size);
 
-    let one = |person| cast.clone().join(person);
+    let one = |person| seeder.clone().join(person);
     let people: Arc<[Viewer]> = each("people", AT_ONCE, 0..plan.people.len(), one).await?.into();
 
     let one = |(follower, followed): (usize, usize)| {
-        cast.clone().follow(people[follower].clone(), people[followed].clone())
+        seeder.clone().follow(people[follower].clone(), people[followed].clone())
     };
     each("follows", AT_ONCE, plan.follows.iter().copied(), one).await?;
 
-    let posts = posts(&cast, &plan, &people).await?;
+    let posts = posts(&seeder, &plan, &people).await?;
 
-    let one = |(person, post): (usize, usize)| cast.clone().like(people[person].clone(), posts[post]);
+    let one = |(person, post): (usize, usize)| seeder.clone().like(people[person].clone(), posts[post]);
     each("likes", AT_ONCE, plan.likes.iter().copied(), one).await?;
 
-    let one = |index: usize| cast.clone().comments(index, posts[plan.comments[index].0], people.clone());
+    let one = |index: usize| seeder.clone().comments(index, posts[plan.comments[index].0], people.clone());
     each("commented posts", AT_ONCE, 0..plan.comments.len(), one).await?;
 
-    let one = |index| cast.clone().talk(index, posts.clone(), people.clone());
+    let one = |index| seeder.clone().talk(index, posts.clone(), people.clone());
     each("conversations", AT_ONCE, 0..plan.talks.len(), one).await?;
 
     let last = Person {
@@ -66,20 +66,20 @@ pub async fn run(domain: &Domain, size: &Size) -> anyhow::Result<()> {
         bio: None,
         avatar: None,
     };
-    cast.sign_up(&last).await.map(|_| ())
+    seeder.sign_up(&last).await.map(|_| ())
 }
 
-async fn posts(cast: &Cast, plan: &Plan, people: &[Viewer]) -> anyhow::Result<Arc<[PostId]>> {
-    let known = stream::iter(people.iter().cloned().map(|author| cast.clone().posts_of(author)));
+async fn posts(seeder: &Seeder, plan: &Plan, people: &[Viewer]) -> anyhow::Result<Arc<[PostId]>> {
+    let known = stream::iter(people.iter().cloned().map(|author| seeder.clone().posts_of(author)));
     let known: Vec<HashMap<String, PostId>> = known.buffered(AT_ONCE).try_collect().await.context("posts")?;
     let one = |index: usize| {
         let planned = &plan.posts[index];
         let made = known[planned.author].get(&planned.caption).copied();
-        let (cast, author) = (cast.clone(), people[planned.author].clone());
+        let (seeder, author) = (seeder.clone(), people[planned.author].clone());
         async move {
             match made {
                 Some(post) => Ok(post),
-                None => cast.post(index, author).await,
+                None => seeder.post(index, author).await,
             }
         }
     };

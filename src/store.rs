@@ -44,10 +44,10 @@ use crate::model::id::Slot;
 use crate::model::wal::WalPosition;
 use crate::model::{Clock, Result};
 use shard::map::{newest, no_map, read_maps};
-pub use shard::{Connection, Following, Slots};
+pub use shard::{Connection, ReplicaStatus, Slots};
 use shard::{Shard, SlotMap, failure, is_retryable};
 use statement::sql_with;
-pub use tables::{Away, Loaded, Rows, Tables};
+pub use tables::{LoadErrors, Loaded, Rows, Tables};
 pub use tx::Tx;
 
 /// How often a transaction is run again after a serialization failure or a deadlock.

@@ -20,18 +20,18 @@ use crate::model::Result;
 use crate::model::event::Event;
 use crate::store::migrate::backfill::ALL;
 use consumer::Effect;
-use media::Studio;
+use media::ImageProcessor;
 
 /// What follows from events, one entry each.
-fn effects(studio: &Studio) -> Vec<Effect> {
+fn effects(processor: &ImageProcessor) -> Vec<Effect> {
     let feed = |event: &Event| matches!(event, Event::PostCreated { .. } | Event::PostDeleted { .. });
     let mirror = |event: &Event| matches!(event, Event::PostLiked { .. } | Event::UserFollowed { .. });
     let inbox = |event: &Event| matches!(event, Event::ConversationChanged { .. });
     let read = |event: &Event| matches!(event, Event::ConversationRead { .. });
     let uploaded = |event: &Event| matches!(event, Event::MediaUploaded { .. });
     let deleted = |event: &Event| matches!(event, Event::PostDeleted { .. });
-    let places = studio.places();
-    let studio = studio.clone();
+    let permits = processor.permits();
+    let processor = processor.clone();
     vec![
         Effect::new("feed", feed, |domain, _, event| async move {
             match event {
@@ -55,16 +55,16 @@ fn effects(studio: &Studio) -> Vec<Effect> {
         })
         .only("conversation.>"),
         Effect::new("media", uploaded, move |domain, _, event| {
-            let studio = studio.clone();
+            let processor = processor.clone();
             async move {
                 match event {
-                    Event::MediaUploaded { media } => studio.work(&domain, media).await,
+                    Event::MediaUploaded { media } => processor.work(&domain, media).await,
                     _ => Ok(()),
                 }
             }
         })
         .only("media.>")
-        .at_once(places),
+        .at_once(permits),
         Effect::new("mirror", mirror, |domain, _, event| async move {
             match event {
                 Event::PostLiked { post, user, active, version, .. } => {
@@ -102,7 +102,7 @@ fn effects(studio: &Studio) -> Vec<Effect> {
 /// process, for its own commits.
 pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stopping: &CancellationToken) {
     tasks.spawn(domain.bus.clone().keep_streams(stopping.clone()));
-    for effect in effects(&Studio::new(config)) {
+    for effect in effects(&ImageProcessor::new(config)) {
         tasks.spawn(consumer::run(effect, domain.clone(), domain.bus.clone(), stopping.clone()));
     }
     // A loop for each shard, so that one that is down keeps no other waiting.

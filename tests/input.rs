@@ -1,7 +1,7 @@
 //! Bad input at every argument of every field: a code and a field's name, and never a fault of ours.
 
-mod spot;
-mod thrower;
+mod fuzzer;
+mod position;
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::harness::World;
 use crate::harness::schema::Schema;
-use spot::Spot;
-use thrower::Thrower;
+use fuzzer::Fuzzer;
+use position::InputPosition;
 
 /// How often something drawn is thrown at every argument.
 const ROUNDS: u32 = 8;
@@ -125,9 +125,9 @@ fn cursors() -> Vec<Value> {
     lists.into_iter().flat_map(at).chain(live.into_iter().flatten()).map(Value::from).collect()
 }
 
-fn thrown_at(spot: &Spot) -> Vec<Value> {
+fn thrown_at(position: &InputPosition) -> Vec<Value> {
     let mut all = for_all();
-    match spot.kind() {
+    match position.kind() {
         "ID" => all.extend(ids()),
         "Cursor" => all.extend(cursors()),
         _ => {}
@@ -173,19 +173,19 @@ async fn bad_input_is_named_wherever_it_is_thrown() {
     let world = World::new().await;
     let client = world.system().await;
     let schema = Schema::read();
-    let thrower = Thrower::new(&client, &schema).await;
-    let spots = spot::all(&schema, &thrower.things);
-    assert!(spots.len() > 80, "only {} arguments were found", spots.len());
+    let fuzzer = Fuzzer::new(&client, &schema).await;
+    let positions = position::all(&schema, &fuzzer.things);
+    assert!(positions.len() > 80, "only {} arguments were found", positions.len());
 
     let (mut never_named, mut faults) = (BTreeSet::new(), Vec::new());
-    for spot in &spots {
-        let values = thrown_at(spot);
-        let throws = iter(&values).map(|value| thrower.throw(spot, value)).buffer_unordered(AT_ONCE);
+    for position in &positions {
+        let values = thrown_at(position);
+        let throws = iter(&values).map(|value| fuzzer.throw(position, value)).buffer_unordered(AT_ONCE);
         let answers: Vec<_> = throws.collect().await;
         let named = answers.contains(&Ok(true));
         faults.extend(answers.into_iter().filter_map(Result::err));
         if !named {
-            never_named.insert(spot.to_string());
+            never_named.insert(position.to_string());
         }
     }
     faults.truncate(40);
@@ -200,12 +200,17 @@ async fn null_is_taken_wherever_there_is_a_default() {
     let world = World::new().await;
     let client = world.system().await;
     let schema = Schema::read();
-    let thrower = Thrower::new(&client, &schema).await;
-    let spots = spot::all(&schema, &thrower.things);
-    let spots: Vec<_> = spots.iter().filter(|spot| spot.has_default).collect();
-    assert!(spots.len() > 15, "only {} have a default", spots.len());
-    for spot in spots {
-        assert_eq!(thrower.throw(spot, &Value::Null).await, Ok(false), "{spot}: {}", spot.document);
+    let fuzzer = Fuzzer::new(&client, &schema).await;
+    let positions = position::all(&schema, &fuzzer.things);
+    let positions: Vec<_> = positions.iter().filter(|position| position.has_default).collect();
+    assert!(positions.len() > 15, "only {} have a default", positions.len());
+    for position in positions {
+        assert_eq!(
+            fuzzer.throw(position, &Value::Null).await,
+            Ok(false),
+            "{position}: {}",
+            position.document
+        );
     }
     world.close().await;
 }
@@ -215,17 +220,17 @@ async fn whatever_is_drawn_is_no_fault_of_ours() {
     let world = World::new().await;
     let client = world.system().await;
     let schema = Schema::read();
-    let thrower = Thrower::new(&client, &schema).await;
-    let spots = spot::all(&schema, &thrower.things);
+    let fuzzer = Fuzzer::new(&client, &schema).await;
+    let positions = position::all(&schema, &fuzzer.things);
 
     let config =
         Config { cases: ROUNDS, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let runtime = tokio::runtime::Handle::current();
     let drawn = tokio::task::block_in_place(|| {
-        TestRunner::new_with_rng(config, random).run(&vec(anything(), spots.len()), |values| {
-            for (spot, value) in spots.iter().zip(&values) {
-                runtime.block_on(thrower.throw(spot, value)).map_err(TestCaseError::fail)?;
+        TestRunner::new_with_rng(config, random).run(&vec(anything(), positions.len()), |values| {
+            for (position, value) in positions.iter().zip(&values) {
+                runtime.block_on(fuzzer.throw(position, value)).map_err(TestCaseError::fail)?;
             }
             Ok(())
         })

@@ -55,12 +55,12 @@ async fn open(members: &[&Person], number: usize) -> String {
 }
 
 /// Who is there, and the conversations with their members.
-struct Cast {
+struct Participants {
     people: Vec<Person>,
     conversations: Vec<(String, Vec<usize>)>,
 }
 
-impl Cast {
+impl Participants {
     async fn gather(at: SocketAddr) -> Self {
         let client = &Client::new(at);
         let people = join_all(
@@ -101,8 +101,8 @@ impl Cast {
 }
 
 /// Has somebody write to each conversation until all who listen to it have heard.
-async fn all_hear(listeners: &[Listener], writers: &mut [Writer<'_>], cast: &Cast) {
-    for (conversation, members) in &cast.conversations {
+async fn all_hear(listeners: &[Listener], writers: &mut [Writer<'_>], participants: &Participants) {
+    for (conversation, members) in &participants.conversations {
         let ears = || listeners.iter().filter(|listener| listener.conversation == *conversation);
         while ears().any(|listener| listener.ledger.len() == 0) {
             writers[members[0]].send(conversation).await;
@@ -113,9 +113,9 @@ async fn all_hear(listeners: &[Listener], writers: &mut [Writer<'_>], cast: &Cas
 
 /// Writes a last message to each conversation, and waits until each listener has heard it. What one still
 /// lacks after a minute, its check will name.
-async fn all_heard(listeners: &[Listener], writers: &mut [Writer<'_>], cast: &Cast) {
+async fn all_heard(listeners: &[Listener], writers: &mut [Writer<'_>], participants: &Participants) {
     let mut last = BTreeMap::new();
-    for (conversation, members) in &cast.conversations {
+    for (conversation, members) in &participants.conversations {
         last.insert(conversation.clone(), writers[members[0]].send(conversation).await);
     }
     let has_heard = |listener: &Listener| listener.ledger.has_heard(&last[&listener.conversation]);
@@ -146,10 +146,10 @@ async fn listeners_know_what_is_stored_whatever_breaks() {
     world.process(Role::Worker).await;
     let mut apis = [Api::start(&world).await, Api::start(&world).await];
     let addresses = [apis[0].address, apis[1].address];
-    let cast = Cast::gather(addresses[0]).await;
+    let participants = Participants::gather(addresses[0]).await;
     let (board, stop) = (Board::default(), AtomicBool::new(false));
-    let mut writers = cast.writers(addresses, &board);
-    let listeners = cast.listeners(addresses);
+    let mut writers = participants.writers(addresses, &board);
+    let listeners = participants.listeners(addresses);
 
     let mut ears = JoinSet::new();
     let (own, clients) = listeners.split_at(LISTENERS / 2);
@@ -158,14 +158,14 @@ async fn listeners_know_what_is_stored_whatever_breaks() {
         ears.spawn(listener.clone().listen(number));
     }
     let story = async {
-        all_hear(&listeners, &mut writers, &cast).await;
+        all_hear(&listeners, &mut writers, &participants).await;
         let write = join_all(writers.iter_mut().map(|writer| writer.write(&stop)));
         let harm = async {
             break_things(&world, &mut apis, rounds, without_nats).await;
             stop.store(true, Ordering::Relaxed);
         };
         let (done, ()) = tokio::join!(write, harm);
-        all_heard(&listeners, &mut writers, &cast).await;
+        all_heard(&listeners, &mut writers, &participants).await;
         done.into_iter().sum::<usize>()
     };
     let done = tokio::select! {

@@ -68,7 +68,7 @@ impl DoctorArgs {
             output::line(serde_json::to_string_pretty(&report)?)?;
         } else {
             output::line(table(&report))?;
-            tell(&report)?;
+            print(&report)?;
         }
         Ok(match (report.is_complete(), report.left()) {
             (false, _) => NOT_ALL_SEEN.into(),
@@ -97,7 +97,7 @@ fn table(report: &Report) -> Table {
 }
 
 /// The faults by name, and the sum.
-fn tell(report: &Report) -> Result<(), OutputError> {
+fn print(report: &Report) -> Result<(), OutputError> {
     for line in report.lines.iter().filter(|line| line.found > 0) {
         output::line(format_args!("\n{} on {}:", line.check, line.shard))?;
         for fault in line.faults.iter().take(SHOWN) {

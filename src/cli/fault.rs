@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
 /// Shows help where it was asked for, else one line on standard error. The code for the process to end with.
-pub(super) fn tell(error: &Error, command: &Command) -> ExitCode {
+pub(super) fn report(error: &Error, command: &Command) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
             Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => {

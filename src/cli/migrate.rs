@@ -63,7 +63,7 @@ impl MigrateArgs {
         };
         let tell = |message: &str| eprintln!("{message}");
         let mut code = ExitCode::SUCCESS;
-        for report in migrate::run_telling(&shards, step, Duration::from_secs(wait), &tell).await {
+        for report in migrate::run_reporting(&shards, step, Duration::from_secs(wait), &tell).await {
             match report.result {
                 Ok(done) => output::line(format_args!("{}: {done}", report.shard))?,
                 Err(error) => {

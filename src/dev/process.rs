@@ -68,7 +68,7 @@ pub async fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         output.status.success(),
         "{what} failed: {}",
-        telling_line(&said).unwrap_or("no reason given")
+        error_line(&said).unwrap_or("no reason given")
     );
     Ok(())
 }
@@ -124,7 +124,7 @@ impl Child {
         };
         let reason = tokio::select! {
             biased;
-            _ = running.ended.wait_for(|ended| *ended) => self.last_words(running.log_start),
+            _ = running.ended.wait_for(|ended| *ended) => self.last_error(running.log_start),
             ready = ready => match ready {
                 Ok(()) => return Ok(()),
                 Err(error) => Some(error.to_string()),
@@ -216,12 +216,12 @@ impl Child {
         Ok(running)
     }
 
-    fn last_words(&self, log_start: u64) -> Option<String> {
+    fn last_error(&self, log_start: u64) -> Option<String> {
         let mut file = std::fs::File::open(&self.program.log).ok()?;
         file.seek(SeekFrom::Start(log_start)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        telling_line(&String::from_utf8_lossy(&bytes)).map(str::to_owned)
+        error_line(&String::from_utf8_lossy(&bytes)).map(str::to_owned)
     }
 }
 
@@ -282,7 +282,7 @@ pub async fn end_leftovers(pid_files: &Path) -> anyhow::Result<()> {
 }
 
 /// The last line that tells why a server or a tool gave up, without its timestamp.
-fn telling_line(log: &str) -> Option<&str> {
+fn error_line(log: &str) -> Option<&str> {
     const MARKS: [&str; 8] =
         ["FATAL", "PANIC", "ERROR", "[FTL]", "[ERR]", "nats-server:", "error:", "Failed "];
     let lines = || log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
@@ -293,13 +293,13 @@ fn telling_line(log: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::telling_line;
+    use super::error_line;
 
     #[test]
     fn the_reason_is_found_in_a_log() {
         let log = "2026-01-01 UTC [7] LOG:  starting\n2026-01-01 UTC [7] FATAL:  could not open file\nbye\n";
-        assert_eq!(telling_line(log), Some("FATAL:  could not open file"));
-        assert_eq!(telling_line("one\n\ntwo\n\n"), Some("two"));
-        assert_eq!(telling_line(""), None);
+        assert_eq!(error_line(log), Some("FATAL:  could not open file"));
+        assert_eq!(error_line("one\n\ntwo\n\n"), Some("two"));
+        assert_eq!(error_line(""), None);
     }
 }

@@ -172,7 +172,7 @@ impl Domain {
     where
         R: Future<Output = Result<Vec<(UserId, Position)>>>,
     {
-        self.tell_readers(&change(vec![author]).await?).await;
+        self.notify_readers(&change(vec![author]).await?).await;
         let mut before = None;
         loop {
             let followers = self
@@ -184,7 +184,7 @@ impl Domain {
             before = followers.last().map(|edge| (edge.changed_at, edge.other));
             let last = (followers.len() as u64) < FAN_OUT_PAGE;
             let readers = followers.into_iter().map(|edge| UserId::from_row(edge.other)).collect();
-            self.tell_readers(&change(readers).await?).await;
+            self.notify_readers(&change(readers).await?).await;
             if last {
                 return Ok(());
             }
@@ -192,7 +192,7 @@ impl Domain {
     }
 
     /// Wakes the streams of these feeds. Best effort: a stream also compares counters.
-    async fn tell_readers(&self, changed: &[(UserId, Position)]) {
+    async fn notify_readers(&self, changed: &[(UserId, Position)]) {
         join_all(changed.iter().map(|(user, position)| async move {
             let payload = serde_json::json!({ "generation": position.generation, "n": position.n });
             self.bus.publish_core(&crate::model::event::feed_subject(*user), payload.to_string()).await;

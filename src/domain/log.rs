@@ -11,7 +11,7 @@ use crate::model::id::{ConversationId, MessageId, NotificationId, UserId};
 use crate::model::stream::LogTopic;
 use crate::model::{Error, Result};
 use crate::store::stream::Marker;
-use crate::store::{Away, Loaded, log, member, message, notification, user};
+use crate::store::{LoadErrors, Loaded, log, member, message, notification, user};
 
 /// A row of a log with what it tells of.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl Domain {
         &self,
         viewer: Option<&Viewer>,
         ids: &[ConversationId],
-    ) -> (HashSet<ConversationId>, Away<ConversationId>) {
+    ) -> (HashSet<ConversationId>, LoadErrors<ConversationId>) {
         let user = viewer.map(|viewer| viewer.user);
         let memberships =
             ids.iter().filter_map(|id| Some(member::Membership { conversation: *id, user: user? }));

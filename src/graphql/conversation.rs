@@ -6,7 +6,7 @@ use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObje
 use time::OffsetDateTime;
 
 use super::context::ContextExt;
-use super::error::tell_beside;
+use super::error::add_error;
 use super::message::Message;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, DEFAULT_PAGE, Extra, forward};
@@ -255,7 +255,7 @@ pub async fn of_viewer(
 ) -> Result<ConversationConnection, Error> {
     let page = forward(List::Conversations, first, after)?;
     let found = ctx.domain().conversations(viewer, &page, archived, wanted(ctx)).await?;
-    tell_beside(ctx, found.away);
+    add_error(ctx, found.away);
     let slice = found.conversations.map(|(place, listed)| (place, listed.map(Conversation::from)));
     let unread_count = i32::try_from(found.unread).unwrap_or(i32::MAX);
     Ok(Connection::with(List::Conversations, slice, Inbox { unread_count }))

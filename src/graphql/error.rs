@@ -66,7 +66,7 @@ impl From<Error> for Refusal {
 }
 
 /// Tells an error of the field beside its answer, which lacks something.
-pub fn tell_beside(ctx: &Context<'_>, error: Option<Error>) {
+pub fn add_error(ctx: &Context<'_>, error: Option<Error>) {
     let Some(error) = error else { return };
     let error = async_graphql::Error::from(error).into_server_error(ctx.item.pos);
     ctx.add_error(ctx.set_error_path(error));

@@ -14,7 +14,7 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{Timer, TokioSpawner};
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::error::tell_beside;
+use super::error::add_error;
 use crate::domain::Domain;
 use crate::domain::policy::VisiblePost;
 use crate::domain::viewer::Viewer;
@@ -98,7 +98,7 @@ impl Loads {
                 Err(error) => away = Some(error),
             }
         }
-        tell_beside(ctx, away);
+        add_error(ctx, away);
         Ok(rows)
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::comment::{self, Comment};
 use super::context::ContextExt;
 use super::conversation::{self, Conversation};
-use super::error::tell_beside;
+use super::error::add_error;
 use super::media::Media;
 use super::message::{self, Message};
 use super::notification::{self, Notification};
@@ -58,7 +58,7 @@ impl NodeQuery {
                     node => node?,
                 });
             }
-            tell_beside(ctx, away);
+            add_error(ctx, away);
             Ok(Some(nodes))
         })
         .await

@@ -3,14 +3,14 @@
 use async_graphql::{Context, Object, SimpleObject};
 
 use super::context::ContextExt;
-use super::error::tell_beside;
+use super::error::add_error;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, DEFAULT_PAGE};
 use super::scalar::Cursor;
 use super::user::User;
 use crate::domain::walk::WalkPage;
 use crate::model::page::List;
-use crate::store::Following;
+use crate::store::ReplicaStatus;
 use crate::store::overview::Overview;
 
 /// A database that holds some of the rows.
@@ -37,8 +37,8 @@ pub struct ReplicaInfo {
     pub lag_ms: Option<i32>,
 }
 
-impl From<(Overview, Vec<Following>)> for ShardInfo {
-    fn from((shard, replicas): (Overview, Vec<Following>)) -> Self {
+impl From<(Overview, Vec<ReplicaStatus>)> for ShardInfo {
+    fn from((shard, replicas): (Overview, Vec<ReplicaStatus>)) -> Self {
         let count = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
         let held = shard.contents;
         Self {
@@ -54,8 +54,8 @@ impl From<(Overview, Vec<Following>)> for ShardInfo {
     }
 }
 
-impl From<Following> for ReplicaInfo {
-    fn from(replica: Following) -> Self {
+impl From<ReplicaStatus> for ReplicaInfo {
+    fn from(replica: ReplicaStatus) -> Self {
         let lag = replica.lag.map(|lag| i32::try_from(lag.as_millis()).unwrap_or(i32::MAX));
         Self { name: replica.name, healthy: replica.healthy, lag_ms: lag }
     }
@@ -79,7 +79,7 @@ impl StaffQuery {
             let first = first.unwrap_or(DEFAULT_PAGE);
             let page = WalkPage::parse(List::Users, first, after.as_ref().map(|cursor| cursor.0.as_str()))?;
             let (users, away) = ctx.domain().all_users(viewer, verified, &page).await?;
-            tell_beside(ctx, away);
+            add_error(ctx, away);
             let users = users.map(|(walk, row)| (Cursor(walk.encode(List::Users)), row.map(User::from)));
             Ok(Some(Connection::of_cursors(users)))
         })

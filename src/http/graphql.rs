@@ -67,7 +67,7 @@ fn not_acceptable() -> Answer {
 
 /// `Err` is what was refused before it ran.
 async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Result<Answer, Answer> {
-    let _running = place(http)?;
+    let _running = request_permit(http)?;
     if parts.method == Method::GET {
         let incoming = body::of_query(parts.uri.query().unwrap_or_default())?;
         return run(http, parts, Received { incoming, uploads: Vec::new() }, id).await;
@@ -99,7 +99,7 @@ async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Resul
 }
 
 /// A place among the requests that run at once; nobody waits for one.
-pub fn place(http: &Http) -> Result<SemaphorePermit<'_>, Answer> {
+pub fn request_permit(http: &Http) -> Result<SemaphorePermit<'_>, Answer> {
     http.requests.try_acquire().map_err(|_| overloaded())
 }
 

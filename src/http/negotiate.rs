@@ -45,7 +45,7 @@ impl Media {
 
     /// The weight of one range, in thousandths, and what it would get.
     fn of_range(range: &str) -> Option<(u16, Self)> {
-        let (weight, name) = weighed(range)?;
+        let (weight, name) = parse_range(range)?;
         let media = match name.as_str() {
             "application/graphql-response+json" => Self::GraphqlResponse,
             "application/json" | "application/*" | "*/*" => Self::Json,
@@ -60,7 +60,7 @@ pub fn takes_events(headers: &HeaderMap) -> bool {
     let mut said = false;
     let takes = ranges(headers).any(|range| {
         said = true;
-        weighed(range)
+        parse_range(range)
             .is_some_and(|(_, name)| matches!(name.as_str(), "text/event-stream" | "text/*" | "*/*"))
     });
     takes || !said
@@ -68,7 +68,7 @@ pub fn takes_events(headers: &HeaderMap) -> bool {
 
 /// Whether the client asks for an event stream by its name.
 pub fn asks_for_events(headers: &HeaderMap) -> bool {
-    ranges(headers).any(|range| weighed(range).is_some_and(|(_, name)| name == "text/event-stream"))
+    ranges(headers).any(|range| parse_range(range).is_some_and(|(_, name)| name == "text/event-stream"))
 }
 
 /// What the client accepts; a header with nothing in it says nothing.
@@ -89,7 +89,7 @@ pub fn is_encoded(headers: &HeaderMap) -> bool {
 
 /// The weight of a range, in thousandths, and its name; `None` for what the client does not want, or not
 /// in UTF-8.
-fn weighed(range: &str) -> Option<(u16, String)> {
+fn parse_range(range: &str) -> Option<(u16, String)> {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next()?.to_ascii_lowercase();
     let mut weight = 1000;

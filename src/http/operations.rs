@@ -28,7 +28,7 @@ pub const MAX_ID: usize = 128;
 
 /// What an operation tells its client.
 #[derive(Clone, Copy)]
-pub enum Told<'a> {
+pub enum Outcome<'a> {
     Next(&'a Response),
     /// It is not run, or no longer: nothing comes behind.
     Refused(&'a [ServerError]),
@@ -36,7 +36,7 @@ pub enum Told<'a> {
 }
 
 /// How a protocol writes what the operation with this id tells.
-pub type Write = fn(&str, Told<'_>) -> String;
+pub type Write = fn(&str, Outcome<'_>) -> String;
 
 /// What is written for the client, if anything; after the last one the operation is over.
 pub struct Event {
@@ -68,33 +68,33 @@ pub struct Running(Arc<Mutex<HashMap<Arc<str>, AbortHandle>>>);
 
 /// Why an operation does not get a place among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoPlace {
+pub enum RegisterError {
     /// Another one has the id.
-    Taken,
+    IdInUse,
     TooMany,
 }
 
 /// An operation's place among the others.
 #[derive(Debug)]
-pub struct Place {
+pub struct Registration {
     id: Arc<str>,
     registration: AbortRegistration,
 }
 
 impl Running {
     /// Takes a place, which is free again when the operation is over.
-    pub fn place(&self, id: &str) -> Result<Place, NoPlace> {
+    pub fn register(&self, id: &str) -> Result<Registration, RegisterError> {
         let mut handles = self.lock();
         if handles.contains_key(id) {
-            return Err(NoPlace::Taken);
+            return Err(RegisterError::IdInUse);
         }
         if handles.len() >= MAX_OPERATIONS {
-            return Err(NoPlace::TooMany);
+            return Err(RegisterError::TooMany);
         }
         let (handle, registration) = AbortHandle::new_pair();
         let id: Arc<str> = id.into();
         handles.insert(Arc::clone(&id), handle);
-        Ok(Place { id, registration })
+        Ok(Registration { id, registration })
     }
 
     /// Ends an operation; an unknown one has ended already.
@@ -125,7 +125,7 @@ impl Running {
     }
 }
 
-impl Place {
+impl Registration {
     /// What the operation will tell; it begins when it is first asked.
     pub fn run(self, operation: Operation) -> Events {
         let id = Arc::clone(&self.id);
@@ -164,7 +164,7 @@ impl Operations {
     }
 
     /// What there is to write at once, for a session that has ended: some operations tell that themselves.
-    pub fn last_words(&mut self) -> Vec<String> {
+    pub fn final_messages(&mut self) -> Vec<String> {
         let mut words = Vec::new();
         while words.len() < MAX_OPERATIONS
             && let Some(Some(event)) = self.streams.next().now_or_never()
@@ -263,7 +263,7 @@ impl Operation {
         let mut response = execute(&self.http, request).await;
         let code = error::finish(&mut response.errors, &self.meta.request_id);
         telemetry::metrics().operation(operation.kind, code, started.elapsed());
-        let next = (self.write)(&id, Told::Next(&response));
+        let next = (self.write)(&id, Outcome::Next(&response));
         iter([Event::more(next), complete(self.write, id)]).boxed()
     }
 
@@ -277,7 +277,7 @@ impl Operation {
                 let _counted = &counted;
                 let mut response = item.unwrap_or_else(|panic| failed(panicked(&*panic)));
                 error::finish(&mut response.errors, &self.meta.request_id);
-                Event::more(write(&id, Told::Next(&response)))
+                Event::more(write(&id, Outcome::Next(&response)))
             })
             .chain(once(async move { complete(write, last) }))
             // Without `complete`, which would tell clients not to come back.
@@ -288,12 +288,12 @@ impl Operation {
     /// What to tell the client instead of running it.
     pub fn refused(&self, id: &str, refusal: Refusal) -> String {
         telemetry::metrics().refused(refusal.code());
-        (self.write)(id, Told::Refused(&refusal.finish(&self.meta.request_id)))
+        (self.write)(id, Outcome::Refused(&refusal.finish(&self.meta.request_id)))
     }
 }
 
 fn complete(write: Write, id: Arc<str>) -> Event {
-    Event::last(write(&id, Told::Complete), id)
+    Event::last(write(&id, Outcome::Complete), id)
 }
 
 #[cfg(test)]
@@ -303,12 +303,16 @@ mod tests {
     #[test]
     fn an_id_is_taken_until_its_operation_is_over() {
         let running = Running::default();
-        let first = running.place("a").expect("a place");
-        assert_eq!(running.place("a").err(), Some(NoPlace::Taken));
+        let first = running.register("a").expect("a place");
+        assert_eq!(running.register("a").err(), Some(RegisterError::IdInUse));
         running.stop("a");
-        let second = running.place("a").expect("a place");
+        let second = running.register("a").expect("a place");
         running.leave(&first.id);
-        assert_eq!(running.place("a").err(), Some(NoPlace::Taken), "the first can't give back the second's");
+        assert_eq!(
+            running.register("a").err(),
+            Some(RegisterError::IdInUse),
+            "the first can't give back the second's"
+        );
         running.leave(&second.id);
         assert!(running.is_empty());
     }
@@ -317,10 +321,10 @@ mod tests {
     fn places_are_few() {
         let running = Running::default();
         for number in 0..MAX_OPERATIONS {
-            running.place(&number.to_string()).expect("a place");
+            running.register(&number.to_string()).expect("a place");
         }
-        assert_eq!(running.place("more").err(), Some(NoPlace::TooMany));
+        assert_eq!(running.register("more").err(), Some(RegisterError::TooMany));
         running.stop("0");
-        assert!(running.place("more").is_ok());
+        assert!(running.register("more").is_ok());
     }
 }

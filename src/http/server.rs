@@ -53,7 +53,7 @@ pub async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "listening");
     let acceptor = Acceptor::new(router, &http);
     stopping.run_until_cancelled(acceptor.accept(&listener)).await;
-    acceptor.accept_the_last(listener);
+    acceptor.accept_backlog(listener);
     http.socket_tasks.close();
     let grace = Duration::from_millis(app.config().http.shutdown_grace_ms);
     let ended = async { tokio::join!(acceptor.connections.wait(), http.socket_tasks.wait()) };
@@ -110,7 +110,7 @@ impl Acceptor {
     }
 
     /// Takes those in that the system has accepted already, who would see their connection reset.
-    fn accept_the_last(&self, listener: TcpListener) {
+    fn accept_backlog(&self, listener: TcpListener) {
         while let Some(Ok(accepted)) = listener.accept().now_or_never() {
             self.take(accepted);
         }

@@ -18,8 +18,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use self::close::Close;
 use self::protocol::{FromClient, PROTOCOL, ToClient, write};
-use super::operations::{NoPlace, Operation, Operations, Running};
-use super::seat::UserSeat;
+use super::operations::{Operation, Operations, RegisterError, Running};
+use super::permit::UserPermit;
 use super::state::Http;
 use super::{auth, graphql, reply};
 use crate::domain::viewer::Viewer;
@@ -57,7 +57,7 @@ pub async fn upgrade(State(http): State<Http>, request: Request) -> Response {
     if asked.selected_protocol().is_none() {
         return (StatusCode::BAD_REQUEST, "The subprotocol must be graphql-transport-ws.\n").into_response();
     }
-    let Some(seat) = http.seat() else {
+    let Some(seat) = http.connection_permit() else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], "Too many sockets are open.\n")
             .into_response();
     };
@@ -70,7 +70,7 @@ pub async fn upgrade(State(http): State<Http>, request: Request) -> Response {
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
-            let _seat = seat;
+            let _permit = seat;
             Connection { http, meta, socket, viewer: None }.run(authorization).await;
         });
     reply::mark(response.headers_mut(), &id);
@@ -107,7 +107,7 @@ impl Connection {
         // Boxed, so that an open socket does not hold on to the room that its start took.
         let init = timeout(INIT_TIMEOUT, Box::pin(self.init(authorization)));
         let init = stopping.run_until_cancelled(init).await.ok_or(Close::going_away())?;
-        let _own_seat = init.map_err(|_| Close::no_init())??;
+        let _user_permit = init.map_err(|_| Close::no_init())??;
         self.serve().await
     }
 
@@ -121,7 +121,7 @@ impl Connection {
         loop {
             tokio::select! {
                 error = &mut ended => {
-                    for text in operations.last_words() {
+                    for text in operations.final_messages() {
                         self.send(Message::Text(text.into())).await?;
                     }
                     return Err(Some(Close::because(&error)));
@@ -135,7 +135,7 @@ impl Connection {
                             Box::pin(self.renew(&fresh)).await?;
                             ended.set(auth::ended(app.clone(), self.viewer.clone()));
                         }
-                        message => Box::pin(self.obey(message, &mut operations)).await?,
+                        message => Box::pin(self.handle_message(message, &mut operations)).await?,
                     }
                 }
                 text = operations.next() => {
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// Waits for `connection_init` and answers it. A token in it goes before one in the headers.
-    async fn init(&mut self, header: Option<String>) -> Result<Option<UserSeat>, End> {
+    async fn init(&mut self, header: Option<String>) -> Result<Option<UserPermit>, End> {
         loop {
             let Some(text) = text(self.socket.recv().await)? else { continue };
             match FromClient::parse(&text)? {
@@ -160,10 +160,10 @@ impl Connection {
                     if let Some(authorization) = authorization {
                         self.viewer = Some(authenticate(&self.http, authorization).await?);
                     }
-                    let own_seat = self.http.seats.take_of(self.viewer.as_ref());
-                    let own_seat = own_seat.map_err(|error| Close::because(&error))?;
+                    let user_permit = self.http.connections.acquire_for(self.viewer.as_ref());
+                    let user_permit = user_permit.map_err(|error| Close::because(&error))?;
                     self.send(ToClient::ConnectionAck.message()).await?;
-                    return Ok(own_seat);
+                    return Ok(user_permit);
                 }
                 FromClient::Ping { payload, .. } => self.send(ToClient::Pong { payload }.message()).await?,
                 FromClient::Subscribe { .. } => return Err(Some(Close::unauthorized())),
@@ -182,7 +182,11 @@ impl Connection {
         self.send(ToClient::Pong { payload: None }.message()).await
     }
 
-    async fn obey(&mut self, message: FromClient<'_>, operations: &mut Operations) -> Result<(), End> {
+    async fn handle_message(
+        &mut self,
+        message: FromClient<'_>,
+        operations: &mut Operations,
+    ) -> Result<(), End> {
         match message {
             FromClient::Init { .. } => Err(Some(Close::second_init())),
             FromClient::Ping { payload, .. } => self.send(ToClient::Pong { payload }.message()).await,
@@ -196,10 +200,10 @@ impl Connection {
             FromClient::Subscribe { id, request } => {
                 let operation =
                     Operation::new(&self.http, self.viewer.clone(), self.meta.clone(), request, write);
-                match operations.running().place(&id) {
+                match operations.running().register(&id) {
                     Ok(place) => operations.push(place.run(operation)),
-                    Err(NoPlace::Taken) => return Err(Some(Close::duplicate(&id))),
-                    Err(NoPlace::TooMany) => {
+                    Err(RegisterError::IdInUse) => return Err(Some(Close::duplicate(&id))),
+                    Err(RegisterError::TooMany) => {
                         let refusal = Refusal::from(Error::RateLimited { retry_after_ms: 1000 });
                         self.send(Message::Text(operation.refused(&id, refusal).into())).await?;
                     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::cors::Cors;
-use super::seat::{Seat, Seats};
+use super::permit::{ConnectionLimits, ConnectionPermit};
 use crate::app::App;
 use crate::telemetry;
 
@@ -27,7 +27,7 @@ pub struct Shared {
     /// Each running request holds one; nobody waits for one.
     pub requests: Semaphore,
     /// Each socket and each event stream holds one.
-    pub seats: Seats,
+    pub connections: ConnectionLimits,
     /// Their tasks, for a stopping process to wait for.
     pub socket_tasks: TaskTracker,
     pub timeout: Duration,
@@ -54,7 +54,7 @@ impl Http {
         Self(Arc::new(Shared {
             cors: Cors::new(config, development),
             requests: Semaphore::new(config.max_concurrent_requests.min(Semaphore::MAX_PERMITS)),
-            seats: Seats::new(config),
+            connections: ConnectionLimits::new(config),
             socket_tasks: TaskTracker::new(),
             timeout: Duration::from_millis(config.request_timeout_ms),
             write_timeout: Duration::from_millis(config.socket_write_timeout_ms),
@@ -65,13 +65,13 @@ impl Http {
     }
 
     /// A seat for one more socket or stream; none where there are too many, or the process stops.
-    pub fn seat(&self) -> Option<Seat> {
+    pub fn connection_permit(&self) -> Option<ConnectionPermit> {
         let stopping = self.app.stopping().is_cancelled();
-        let seat = if stopping { None } else { self.seats.take(&self.socket_tasks) };
-        if seat.is_none() {
+        let permit = if stopping { None } else { self.connections.acquire(&self.socket_tasks) };
+        if permit.is_none() {
             telemetry::metrics().overload();
         }
-        seat
+        permit
     }
 
     /// Resolves when a stopping process can wait no longer for what runs on sockets and event streams. To

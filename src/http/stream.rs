@@ -22,14 +22,14 @@ use axum::routing::any;
 use tokio::sync::mpsc::error::TrySendError;
 use url::form_urlencoded;
 
-use self::connection::{Connection, Outlet, event_stream};
+use self::connection::{Connection, EventSink, event_stream};
 use self::reservation::{Streams, unknown};
 use super::body;
-use super::graphql::{check_method, meta, overloaded, place, read_json, viewer};
+use super::graphql::{check_method, meta, overloaded, read_json, request_permit, viewer};
 use super::negotiate::{Content, Media, asks_for_events, takes_events};
-use super::operations::{MAX_ID, NoPlace, Operation, Operations, Running};
+use super::operations::{MAX_ID, Operation, Operations, RegisterError, Running};
+use super::permit::ConnectionPermit;
 use super::reply::{self, Answer};
-use super::seat::Seat;
 use super::state::Http;
 use crate::graphql::error::Refusal;
 use crate::graphql::request::Incoming;
@@ -75,7 +75,7 @@ async fn handle(State(streams): State<Streams>, request: Request) -> Response {
 
 /// `Err` is what was refused before anything ran.
 async fn answer(streams: &Streams, parts: &Parts, body: Body, id: &RequestId) -> Result<Response, Answer> {
-    let _running = place(streams)?;
+    let _running = request_permit(streams)?;
     match (parts.method.as_str(), token(parts)) {
         ("PUT", _) => reserve(streams, parts).await,
         ("GET", Some(token)) => open(streams, parts, &token, id).await,
@@ -111,13 +111,13 @@ async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Res
         // A browser shows its page nothing of an answer that is no stream.
         Err(refusal) => return Ok(event_stream(operation.refused("", refusal).into())),
     }
-    let own_seat = http.seats.take_of(viewer.as_ref())?;
-    let (outlet, response) = Outlet::new(http, parts, id, seat(http)?);
+    let user_permit = http.connections.acquire_for(viewer.as_ref())?;
+    let (sink, response) = EventSink::new(http, parts, id, connection_permit(http)?);
     let running = Running::default();
     let mut operations = Operations::new(http, running.clone());
-    operations.push(running.place("").map_err(no_place)?.run(operation));
-    let connection = Connection::distinct(http, viewer, own_seat, operations);
-    http.socket_tasks.spawn(connection.run(outlet));
+    operations.push(running.register("").map_err(register_error)?.run(operation));
+    let connection = Connection::distinct(http, viewer, user_permit, operations);
+    http.socket_tasks.spawn(connection.run(sink));
     Ok(response)
 }
 
@@ -141,8 +141,8 @@ async fn open(streams: &Streams, parts: &Parts, token: &str, id: &RequestId) -> 
     {
         return Err(unknown());
     }
-    let (outlet, response) = Outlet::new(streams, parts, id, seat(streams)?);
-    reserved.open(outlet).map_err(|_| conflict("The stream is open already."))?;
+    let (sink, response) = EventSink::new(streams, parts, id, connection_permit(streams)?);
+    reserved.open(sink).map_err(|_| conflict("The stream is open already."))?;
     Ok(response)
 }
 
@@ -172,11 +172,11 @@ async fn accept(
         _ => refusal.into(),
     };
     operation.admit().await.map_err(refused)?;
-    let place = reserved.running().place(&operation_id).map_err(no_place)?;
+    let place = reserved.running().register(&operation_id).map_err(register_error)?;
     if let Err(unsent) = reserved.send(place.run(operation)) {
         reserved.running().stop(&operation_id);
         return Err(match unsent {
-            TrySendError::Full(_) => no_place(NoPlace::TooMany),
+            TrySendError::Full(_) => register_error(RegisterError::TooMany),
             TrySendError::Closed(_) => unknown(),
         });
     }
@@ -201,8 +201,8 @@ async fn json(http: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Ans
     Err(Answer::rejected(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message))
 }
 
-fn seat(http: &Http) -> Result<Seat, Answer> {
-    http.seat().ok_or_else(|| {
+fn connection_permit(http: &Http) -> Result<ConnectionPermit, Answer> {
+    http.connection_permit().ok_or_else(|| {
         let refusal = Error::RateLimited { retry_after_ms: 1000 }.into();
         Answer::Rejected(StatusCode::SERVICE_UNAVAILABLE, refusal)
     })
@@ -212,10 +212,10 @@ fn conflict(message: &'static str) -> Answer {
     Answer::rejected(StatusCode::CONFLICT, Code::Conflict, message)
 }
 
-fn no_place(why: NoPlace) -> Answer {
+fn register_error(why: RegisterError) -> Answer {
     match why {
-        NoPlace::Taken => conflict("An operation with this id is running."),
-        NoPlace::TooMany => Answer::Refused(Error::RateLimited { retry_after_ms: 1000 }.into()),
+        RegisterError::IdInUse => conflict("An operation with this id is running."),
+        RegisterError::TooMany => Answer::Refused(Error::RateLimited { retry_after_ms: 1000 }.into()),
     }
 }
 

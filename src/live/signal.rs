@@ -36,7 +36,7 @@ pub enum Signal {
 
 /// What a signal says.
 #[derive(Debug, Clone, Copy)]
-pub enum Said {
+pub enum SignalEvent {
     /// Somebody likes the post. It may be said more than once, of the same event.
     Liked {
         event: EventId,
@@ -55,17 +55,17 @@ impl Signal {
     }
 
     /// What a message says; nothing, where it is of no interest or can't be read.
-    fn read(self, message: &Message) -> Option<Said> {
+    fn read(self, message: &Message) -> Option<SignalEvent> {
         match self {
             Self::Likes(_) => {
                 let id = Uuid::try_parse(event_id(message.headers.as_ref()?)?).ok()?;
                 let event = EventId::try_from(id).ok()?;
                 match serde_json::from_slice(&message.payload).ok()? {
-                    Event::PostLiked { user, active: true, .. } => Some(Said::Liked { event, user }),
+                    Event::PostLiked { user, active: true, .. } => Some(SignalEvent::Liked { event, user }),
                     _ => None,
                 }
             }
-            Self::Typing(_) => serde_json::from_slice(&message.payload).ok().map(Said::Typing),
+            Self::Typing(_) => serde_json::from_slice(&message.payload).ok().map(SignalEvent::Typing),
         }
     }
 }
@@ -85,7 +85,7 @@ struct Inner {
 struct SignalState {
     signal: Signal,
     signals: Weak<Inner>,
-    said: broadcast::Sender<Said>,
+    said: broadcast::Sender<SignalEvent>,
     /// Set once the signal is subscribed to.
     started: OnceCell<()>,
     stop: CancellationToken,
@@ -104,7 +104,7 @@ impl Drop for SignalState {
 /// Somebody who listens to a signal. The subscription ends with its last listener.
 pub struct Listener {
     _state: Arc<SignalState>,
-    said: broadcast::Receiver<Said>,
+    said: broadcast::Receiver<SignalEvent>,
 }
 
 impl Signals {
@@ -150,7 +150,7 @@ impl Signals {
 impl Listener {
     /// The next that is said. Never in a stopping process: the end would tell clients that they have heard
     /// all.
-    async fn next(&mut self) -> Said {
+    async fn next(&mut self) -> SignalEvent {
         loop {
             match self.said.recv().await {
                 Ok(said) => return said,
@@ -163,7 +163,7 @@ impl Listener {
     }
 }
 
-struct Hearer<A> {
+struct SignalReader<A> {
     listener: Listener,
     watched: Option<(TopicHandle, Position)>,
     allowed: A,
@@ -175,7 +175,7 @@ pub fn signals<A, F>(
     listener: Listener,
     watched: Option<TopicHandle>,
     allowed: A,
-) -> impl Stream<Item = Result<Said>>
+) -> impl Stream<Item = Result<SignalEvent>>
 where
     A: Fn() -> F,
     F: Future<Output = Result<()>>,
@@ -184,20 +184,20 @@ where
         let attached = handle.attached();
         (handle, attached)
     });
-    unfold(Some(Hearer { listener, watched, allowed }), |hearer| async move {
-        let mut hearer = hearer?;
-        let item = hearer.next().await;
-        let left = item.is_ok().then_some(hearer);
+    unfold(Some(SignalReader { listener, watched, allowed }), |reader| async move {
+        let mut reader = reader?;
+        let item = reader.next().await;
+        let left = item.is_ok().then_some(reader);
         Some((item, left))
     })
 }
 
-impl<A, F> Hearer<A>
+impl<A, F> SignalReader<A>
 where
     A: Fn() -> F,
     F: Future<Output = Result<()>>,
 {
-    async fn next(&mut self) -> Result<Said> {
+    async fn next(&mut self) -> Result<SignalEvent> {
         loop {
             let said = tokio::select! {
                 said = self.listener.next() => Some(said),

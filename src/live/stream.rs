@@ -36,16 +36,16 @@ pub enum Item<T> {
     /// The history behind the listener's position is gone; it goes on from here.
     Gap { resume: Position },
     /// The change at this position can't be read now.
-    Away { position: Position },
+    Unavailable { position: Position },
 }
 
 impl<T> Item<T> {
     /// Where the listener stands behind it.
     pub const fn position(&self) -> Position {
         match self {
-            Self::Change { position, .. } | Self::Gap { resume: position } | Self::Away { position } => {
-                *position
-            }
+            Self::Change { position, .. }
+            | Self::Gap { resume: position }
+            | Self::Unavailable { position } => *position,
         }
     }
 }
@@ -118,7 +118,7 @@ where
     }
 
     fn tell(&self, Ready { position, what }: Ready<T>) -> Item<T> {
-        let Some(what) = what else { return Item::Away { position } };
+        let Some(what) = what else { return Item::Unavailable { position } };
         let attached = self.handle.attached();
         let replayed = position.generation == attached.generation && position.n <= attached.n;
         metrics::counter!("fowergram_live_changes_delivered_total").increment(1);

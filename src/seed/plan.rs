@@ -1,8 +1,8 @@
 //! Who there is and what they do, drawn from the seed: the same size and seed give the same network, so
 //! that an interrupted seeding can be taken up again.
 
-mod crowd;
 mod people;
+mod social_graph;
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ use rand::{RngExt, SeedableRng};
 
 use super::size::Size;
 use super::words;
-use crowd::{Crowd, DEMO, long_tail};
 pub use people::Person;
+use social_graph::{DEMO, SocialGraph, long_tail};
 
 const DEMO_POSTS: usize = 12;
 const DEMO_TALKS: usize = 12;
@@ -73,20 +73,20 @@ impl Plan {
         // A generator for each part, so that one part's length does not change the next.
         let random = |part: u64| StdRng::seed_from_u64(size.seed.wrapping_mul(31).wrapping_add(part));
         let people = people::draw(size, &mut random(1));
-        let crowd = Crowd::draw(people.len(), &mut random(2));
-        let posts = posts(size, &people, &crowd, &mut random(3));
+        let graph = SocialGraph::draw(people.len(), &mut random(2));
+        let posts = posts(size, &people, &graph, &mut random(3));
         Self {
-            likes: likes(&posts, &crowd, &mut random(4)),
-            comments: comments(&people, &posts, &crowd, &mut random(5)),
-            talks: talks(&posts, &crowd, &mut random(6)),
-            follows: crowd.follows,
+            likes: likes(&posts, &graph, &mut random(4)),
+            comments: comments(&people, &posts, &graph, &mut random(5)),
+            talks: talks(&posts, &graph, &mut random(6)),
+            follows: graph.follows,
             people,
             posts,
         }
     }
 }
 
-fn posts(size: &Size, people: &[Person], crowd: &Crowd, random: &mut StdRng) -> Vec<Post> {
+fn posts(size: &Size, people: &[Person], graph: &SocialGraph, random: &mut StdRng) -> Vec<Post> {
     let mut captions = HashSet::new();
     let mut posts: Vec<Post> = (0..size.posts)
         .map(|number| {
@@ -94,11 +94,11 @@ fn posts(size: &Size, people: &[Person], crowd: &Crowd, random: &mut StdRng) -> 
             let author = match random.random_range(0..3) {
                 _ if own => DEMO,
                 0 => random.random_range(1..people.len()),
-                _ => crowd.known.sample(random),
+                _ => graph.known.sample(random),
             };
             let scenery = words::scenery(random);
             let friend =
-                crowd.followed.get(&author).filter(|_| random.random_bool(0.15)).map(|followed| {
+                graph.followed.get(&author).filter(|_| random.random_bool(0.15)).map(|followed| {
                     people[followed[random.random_range(0..followed.len())]].username.as_str()
                 });
             let mut caption = words::caption(scenery, random, friend);
@@ -115,14 +115,14 @@ fn posts(size: &Size, people: &[Person], crowd: &Crowd, random: &mut StdRng) -> 
         })
         .collect();
     posts.shuffle(random);
-    enlarge(&mut posts, size.images, crowd, random);
+    enlarge(&mut posts, size.images, graph, random);
     posts
 }
 
 /// Gives so many posts images of full size: those first that the demo person sees first.
-fn enlarge(posts: &mut [Post], images: usize, crowd: &Crowd, random: &mut StdRng) {
+fn enlarge(posts: &mut [Post], images: usize, graph: &SocialGraph, random: &mut StdRng) {
     let seen: HashSet<usize> =
-        crowd.followed.get(&DEMO).into_iter().flatten().copied().chain([DEMO]).collect();
+        graph.followed.get(&DEMO).into_iter().flatten().copied().chain([DEMO]).collect();
     let mut order: Vec<usize> = (0..posts.len()).rev().collect();
     order.sort_by_key(|post| !seen.contains(&posts[*post].author));
     for post in order.into_iter().take(images) {
@@ -133,11 +133,11 @@ fn enlarge(posts: &mut [Post], images: usize, crowd: &Crowd, random: &mut StdRng
     }
 }
 
-fn likes(posts: &[Post], crowd: &Crowd, random: &mut StdRng) -> Vec<(usize, usize)> {
+fn likes(posts: &[Post], graph: &SocialGraph, random: &mut StdRng) -> Vec<(usize, usize)> {
     let mut likes = Vec::new();
     for (index, post) in posts.iter().enumerate() {
         let wanted = long_tail(1.6, random).min(150);
-        let tries = std::iter::repeat_with(|| crowd.neighbour(post.author, random)).take(wanted);
+        let tries = std::iter::repeat_with(|| graph.neighbour(post.author, random)).take(wanted);
         let people: HashSet<usize> = tries.filter(|person| *person != post.author).collect();
         let mut people: Vec<usize> = people.into_iter().collect();
         people.sort_unstable();
@@ -150,7 +150,7 @@ fn likes(posts: &[Post], crowd: &Crowd, random: &mut StdRng) -> Vec<(usize, usiz
 fn comments(
     people: &[Person],
     posts: &[Post],
-    crowd: &Crowd,
+    graph: &SocialGraph,
     random: &mut StdRng,
 ) -> Vec<(usize, Vec<Comment>)> {
     let of_post = |post: &Post, random: &mut StdRng| {
@@ -162,13 +162,13 @@ fn comments(
                     let author = if random.random_bool(0.7) {
                         post.author
                     } else {
-                        crowd.neighbour(post.author, random)
+                        graph.neighbour(post.author, random)
                     };
                     let whom = &people[comments[answered].author].username;
                     Comment { author, text: format!("@{whom} {}", words::reply(random)), answers }
                 }
                 None => Comment {
-                    author: crowd.neighbour(post.author, random),
+                    author: graph.neighbour(post.author, random),
                     text: words::comment(random).to_owned(),
                     answers,
                 },
@@ -181,11 +181,11 @@ fn comments(
     all.filter(|(_, comments)| !comments.is_empty()).collect()
 }
 
-fn talks(posts: &[Post], crowd: &Crowd, random: &mut StdRng) -> Vec<Talk> {
+fn talks(posts: &[Post], graph: &SocialGraph, random: &mut StdRng) -> Vec<Talk> {
     let mut pairs = HashSet::new();
     let mut talks = Vec::new();
     let (of_demo, others): (Vec<_>, Vec<_>) =
-        crowd.follows.iter().copied().partition(|(follower, _)| *follower == DEMO);
+        graph.follows.iter().copied().partition(|(follower, _)| *follower == DEMO);
     let wanted = others.len() / 40;
     let step = (others.len() / wanted.max(1)).max(1);
     for (one, other) in of_demo.into_iter().take(DEMO_TALKS).chain(others.into_iter().step_by(step)) {
@@ -204,7 +204,7 @@ fn talks(posts: &[Post], crowd: &Crowd, random: &mut StdRng) -> Vec<Talk> {
     for index in (0..posts.len()).rev().step_by(40) {
         let author = posts[index].author;
         let lines = lines(random.random_range(2..8), random, |random| {
-            if random.random_bool(0.3) { author } else { crowd.neighbour(author, random) }
+            if random.random_bool(0.3) { author } else { graph.neighbour(author, random) }
         });
         talks.push(Talk { place: Place::Thread(index), lines });
     }

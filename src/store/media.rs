@@ -213,7 +213,7 @@ pub async fn unused(connection: &Connection, before: OffsetDateTime, limit: i64)
 
 /// Marks a row as failed if nothing has come to show it since; the owner can't use it any more, so that
 /// its objects can be deleted safely.
-pub async fn condemn(tx: &Tx, id: MediaId, before: OffsetDateTime) -> Result<bool> {
+pub async fn mark_for_deletion(tx: &Tx, id: MediaId, before: OffsetDateTime) -> Result<bool> {
     let sql = "update media set state = 3 where id = $1 and used_by is null and updated_at < $2";
     let done = tx
         .connection()

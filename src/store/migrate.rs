@@ -5,8 +5,9 @@
 //! changes it holds an advisory lock: of two runs at once, one does a step and the other finds it done.
 
 pub mod backfill;
+mod connection;
 mod limits;
-mod link;
+
 mod prerequisites;
 pub mod schema;
 
@@ -17,7 +18,7 @@ use migration::{Migrator, MigratorTrait};
 
 use super::shard::map::{self, SlotMap};
 use crate::config::{Endpoint, ShardConfig};
-use link::Link;
+use connection::MigrationConnection;
 use schema::KNOWN;
 
 /// How long to wait for another run, unless told otherwise.
@@ -43,34 +44,34 @@ pub enum Step {
 
 /// Runs the step on all shards. A second one that starts meanwhile waits for the first.
 pub async fn run(config: &ShardConfig, step: Step) -> Vec<Report> {
-    run_telling(config, step, LOCK_WAIT, &|_| ()).await
+    run_reporting(config, step, LOCK_WAIT, &|_| ()).await
 }
 
 /// The same; waits for another run for so long at each step, and tells whom it waits for.
-pub async fn run_telling(
+pub async fn run_reporting(
     config: &ShardConfig,
     step: Step,
     wait: Duration,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Vec<Report> {
     let mut shards =
-        join_all(config.shards.iter().map(|endpoint| Progress::open(endpoint, config, wait))).await;
+        join_all(config.shards.iter().map(|endpoint| ShardMigration::open(endpoint, config, wait))).await;
     match step {
         Step::Up => up(&mut shards, config, tell).await,
         Step::Down(count) => {
             join_all(shards.iter_mut().map(|shard| shard.take_back(count, tell))).await;
         }
         Step::Status => {
-            join_all(shards.iter_mut().map(Progress::look)).await;
+            join_all(shards.iter_mut().map(ShardMigration::look)).await;
         }
     }
-    join_all(shards.into_iter().map(Progress::close)).await
+    join_all(shards.into_iter().map(ShardMigration::close)).await
 }
 
-async fn up(shards: &mut [Progress], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
-    join_all(shards.iter_mut().map(Progress::check)).await;
+async fn up(shards: &mut [ShardMigration], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
+    join_all(shards.iter_mut().map(ShardMigration::check)).await;
     for name in KNOWN.iter() {
-        if shards.iter().any(Progress::has_failed) {
+        if shards.iter().any(ShardMigration::has_failed) {
             break;
         }
         join_all(shards.iter_mut().map(|shard| shard.apply(name, tell))).await;
@@ -87,23 +88,24 @@ async fn up(shards: &mut [Progress], config: &ShardConfig, tell: &(dyn Fn(&str) 
 }
 
 /// One shard during a run.
-struct Progress {
+struct ShardMigration {
     name: String,
     /// `None` where the shard can't be reached, which is its failure.
-    link: Option<Link>,
+    connection: Option<MigrationConnection>,
     applied: Vec<String>,
     said: Vec<String>,
     failure: Option<anyhow::Error>,
 }
 
-impl Progress {
+impl ShardMigration {
     async fn open(endpoint: &Endpoint, config: &ShardConfig, wait: Duration) -> Self {
         let direct = config.shard_direct.iter().find(|direct| direct.shard == endpoint.shard);
-        let (link, failure) = match Link::open(direct.unwrap_or(endpoint), endpoint, wait).await {
-            Ok(link) => (Some(link), None),
-            Err(error) => (None, Some(error)),
-        };
-        Self { name: endpoint.shard.clone(), link, applied: Vec::new(), said: Vec::new(), failure }
+        let (connection, failure) =
+            match MigrationConnection::open(direct.unwrap_or(endpoint), endpoint, wait).await {
+                Ok(connection) => (Some(connection), None),
+                Err(error) => (None, Some(error)),
+            };
+        Self { name: endpoint.shard.clone(), connection, applied: Vec::new(), said: Vec::new(), failure }
     }
 
     fn has_failed(&self) -> bool {
@@ -112,14 +114,14 @@ impl Progress {
 
     /// Looks whether the database can hold a shard.
     async fn check(&mut self) {
-        let Some(link) = &self.link else { return };
-        self.failure = prerequisites::check(&link.work).await.err();
+        let Some(connection) = &self.connection else { return };
+        self.failure = prerequisites::check(&connection.work).await.err();
     }
 
     /// Applies this migration, unless somebody has.
     async fn apply(&mut self, name: &str, tell: &(dyn Fn(&str) + Sync)) {
-        let Some(link) = &mut self.link else { return };
-        let done = link
+        let Some(connection) = &mut self.connection else { return };
+        let done = connection
             .locked(tell, async |work| {
                 let state = schema::read(work).await?;
                 if !state.pending.iter().any(|pending| pending == name) {
@@ -144,9 +146,10 @@ impl Progress {
 
     /// What follows the last migration.
     async fn finish(&mut self, names: &[String], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
-        let Some(link) = &mut self.link else { return };
-        let (role, timeout) = (link.role.clone(), Duration::from_millis(config.shard_statement_timeout_ms));
-        let done = link
+        let Some(connection) = &mut self.connection else { return };
+        let (role, timeout) =
+            (connection.role.clone(), Duration::from_millis(config.shard_statement_timeout_ms));
+        let done = connection
             .locked(tell, async |work| {
                 map::write(work, 1, &SlotMap::even(names)).await?;
                 Ok(limits::set(work, &role, timeout).await)
@@ -163,8 +166,8 @@ impl Progress {
 
     /// Says what was left undone because of other shards, or of this one.
     async fn stop_for(&mut self, failed: &str) {
-        let Some(link) = &self.link else { return };
-        let Ok(state) = schema::read(&link.work).await else { return };
+        let Some(connection) = &self.connection else { return };
+        let Ok(state) = schema::read(&connection.work).await else { return };
         if !state.is_complete() {
             self.said.push(format!("not begun: {}", state.pending.join(", ")));
         }
@@ -175,8 +178,8 @@ impl Progress {
     }
 
     async fn take_back(&mut self, count: u32, tell: &(dyn Fn(&str) + Sync)) {
-        let Some(link) = &mut self.link else { return };
-        let done = link.locked(tell, async |work| Ok(Migrator::down(work, Some(count)).await?)).await;
+        let Some(connection) = &mut self.connection else { return };
+        let done = connection.locked(tell, async |work| Ok(Migrator::down(work, Some(count)).await?)).await;
         match done {
             Ok(()) => self.said.push(format!("took back {count}")),
             Err(error) => self.failure = Some(error),
@@ -184,8 +187,8 @@ impl Progress {
     }
 
     async fn look(&mut self) {
-        let Some(link) = &self.link else { return };
-        match look(link).await {
+        let Some(connection) = &self.connection else { return };
+        match look(connection).await {
             Ok(said) => self.said = said,
             Err(error) => self.failure = Some(error),
         }
@@ -210,22 +213,22 @@ impl Progress {
             None if said.is_empty() => Ok(done),
             None => Ok(format!("{done}; {said}")),
         };
-        if let Some(link) = self.link {
-            link.close().await;
+        if let Some(connection) = self.connection {
+            connection.close().await;
         }
         Report { shard: self.name, result }
     }
 }
 
-async fn look(link: &Link) -> anyhow::Result<Vec<String>> {
-    let state = schema::read(&link.work).await?;
+async fn look(connection: &MigrationConnection) -> anyhow::Result<Vec<String>> {
+    let state = schema::read(&connection.work).await?;
     let last = state.applied.last().map_or("none", String::as_str);
     let pending = state.pending.len();
     let mut said = vec![format!("{} applied, last {last}, {pending} pending", state.applied.len())];
     if !state.unknown.is_empty() {
         said.push(format!("of a newer program: {}", state.unknown.join(", ")));
     }
-    let backfills = backfill::progress(&link.work).await?;
+    let backfills = backfill::progress(&connection.work).await?;
     said.extend(backfills.iter().map(ToString::to_string));
     Ok(said)
 }

@@ -47,7 +47,7 @@ impl Model {
 
 /// What decides whether an access token is in force.
 #[derive(Debug, Clone, FromQueryResult)]
-pub struct Standing {
+pub struct SessionStatus {
     pub id: Uuid,
     pub user_id: Uuid,
     pub revoked: bool,
@@ -55,23 +55,23 @@ pub struct Standing {
     pub user_state: i16,
 }
 
-/// The standing of sessions, by id.
+/// The status of sessions, by id.
 pub struct ById;
 
 impl Batch for ById {
     type Key = SessionId;
-    type Row = Standing;
+    type Row = SessionStatus;
 
     fn slot(key: &SessionId) -> Slot {
         key.slot()
     }
 
-    async fn fetch(connection: &Connection, keys: Vec<SessionId>) -> Result<Vec<(SessionId, Standing)>> {
+    async fn fetch(connection: &Connection, keys: Vec<SessionId>) -> Result<Vec<(SessionId, SessionStatus)>> {
         let ids: Vec<Uuid> = keys.into_iter().map(SessionId::uuid).collect();
         let sql =
             "select s.id, s.user_id, s.revoked_at is not null as revoked, s.expires_at, u.state as user_state
             from sessions s join users u on u.id = s.user_id where s.id = any($1)";
-        let rows = Standing::find_by_statement(sql_with(sql, [ids.into()]))
+        let rows = SessionStatus::find_by_statement(sql_with(sql, [ids.into()]))
             .all(connection)
             .await
             .map_err(failure)?;

@@ -23,8 +23,8 @@ pub use connection::Connection;
 use endpoint::Endpoint;
 pub use failure::{failure, is_not_migrated, is_orphan, is_retryable, meaning};
 pub use map::{SlotMap, Slots};
-pub use replica::Following;
-use replica::Progress;
+pub use replica::ReplicaStatus;
+use replica::WalHistory;
 use replication::ReplicationState;
 
 /// As logs and metrics name a shard's primary.
@@ -41,7 +41,7 @@ pub struct Shard {
     primary: Endpoint,
     replicas: Vec<Endpoint>,
     /// How far the primary's log went lately.
-    progress: Progress,
+    history: WalHistory,
     /// How far a replica may be behind.
     max_lag: Duration,
     /// Which replica is asked next.
@@ -68,7 +68,7 @@ impl Shard {
             address: address(&url),
             replicas: replicas.collect::<Result<_>>()?,
             primary: Endpoint::new(name, PRIMARY.to_owned(), &url, true, config)?,
-            progress: Progress::default(),
+            history: WalHistory::default(),
             max_lag: Duration::from_millis(config.shard_replica_max_lag_ms),
             turn: AtomicUsize::new(0),
             direct_url: find(&config.shard_direct).unwrap_or(url),
@@ -111,10 +111,10 @@ impl Shard {
     }
 
     /// The replicas, as this process sees them.
-    pub fn replicas(&self) -> Vec<Following> {
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
         let state = |replica: &Endpoint| {
-            let lag = replica.state().and_then(|state| self.progress.age(state, Instant::now()));
-            Following { name: replica.role().to_owned(), healthy: replica.is_up(), lag }
+            let lag = replica.state().and_then(|state| self.history.age(state, Instant::now()));
+            ReplicaStatus { name: replica.role().to_owned(), healthy: replica.is_up(), lag }
         };
         self.replicas.iter().map(state).collect()
     }
@@ -134,7 +134,7 @@ impl Shard {
             if state.standby {
                 return Some("is a standby");
             }
-            self.progress.note(sent, state.position);
+            self.history.note(sent, state.position);
             None
         });
         let replicas = self.replicas.iter().map(|replica| replica.watch(|_, at| self.judge(replica, at)));
@@ -143,7 +143,7 @@ impl Shard {
 
     /// Why a replica that stands there is of no use, if so.
     fn judge(&self, replica: &Endpoint, state: ReplicationState) -> Option<&'static str> {
-        let age = self.progress.age(state, Instant::now());
+        let age = self.history.age(state, Instant::now());
         replica.gauge("fowergram_replica_lag_seconds", age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         match age {
             _ if !state.standby => Some("is not a standby"),

@@ -14,9 +14,9 @@ use super::{
 use crate::model::{Error, Result};
 
 /// What can't be read, and why.
-pub type Away<K> = HashMap<K, Error>;
+pub type LoadErrors<K> = HashMap<K, Error>;
 /// What was found, and what can't be read.
-pub type Loaded<K, V> = (HashMap<K, V>, Away<K>);
+pub type Loaded<K, V> = (HashMap<K, V>, LoadErrors<K>);
 
 /// A table that is read by key, on all shards, together with the other requests of this process.
 pub struct Rows<B: Batch> {
@@ -38,16 +38,16 @@ impl<B: Batch> Rows<B> {
             (keys, found)
         });
         let mut rows = HashMap::with_capacity(keys.len());
-        let mut away = Away::new();
+        let mut errors = LoadErrors::new();
         for (keys, found) in join_all(asked).await {
             match found {
                 Ok(found) => {
                     rows.extend(keys.iter().filter_map(|key| Some((*key, found.get(key)?.clone()))));
                 }
-                Err(error) => away.extend(keys.into_iter().map(|key| (key, error.clone()))),
+                Err(error) => errors.extend(keys.into_iter().map(|key| (key, error.clone()))),
             }
         }
-        (rows, away)
+        (rows, errors)
     }
 
     /// One row.

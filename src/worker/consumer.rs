@@ -134,7 +134,7 @@ impl Work {
                     Some(message) => self.waiting.push_back(message.map_err(|error| anyhow::anyhow!(error))?),
                     None => batch = None,
                 },
-                _ = lag.tick() => self.tell_lag(&consumer).await?,
+                _ = lag.tick() => self.record_lag(&consumer).await?,
             }
         }
         // What has arrived and is not taken from the batch would wait for the time-out of its ack.
@@ -188,7 +188,7 @@ impl Work {
         }
     }
 
-    async fn tell_lag(&self, consumer: &Consumer<PullConfig>) -> anyhow::Result<()> {
+    async fn record_lag(&self, consumer: &Consumer<PullConfig>) -> anyhow::Result<()> {
         let info = consumer.get_info().await?;
         let gauge = |state: &'static str| metrics::gauge!("fowergram_consumer_events", "effect" => self.effect.name, "state" => state);
         gauge("pending").set(u32::try_from(info.num_pending).unwrap_or(u32::MAX));
@@ -236,7 +236,7 @@ async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
             }
         },
     };
-    match dead::bury(bus, effect.name, &message, failed, delivered).await {
+    match dead::dead_letter(bus, effect.name, &message, failed, delivered).await {
         Ok(()) => {
             count(effect, "dead");
             answer(&message, AckKind::Term).await;

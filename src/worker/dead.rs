@@ -36,7 +36,7 @@ impl fmt::Display for DeadEvent {
 }
 
 /// Keeps an event that can't be applied, with what is known of it.
-pub(super) async fn bury(
+pub(super) async fn dead_letter(
     bus: &Bus,
     effect: &str,
     message: &Message,

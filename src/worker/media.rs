@@ -15,20 +15,20 @@ use crate::store::media::Measured;
 
 /// Works on so many images at once and no more: each takes up to 12 bytes a pixel.
 #[derive(Clone)]
-pub struct Studio {
-    places: Arc<Semaphore>,
+pub struct ImageProcessor {
+    permits: Arc<Semaphore>,
     limits: Limits,
 }
 
-impl Studio {
+impl ImageProcessor {
     pub fn new(config: &MediaConfig) -> Self {
         let limits = Limits { bytes: config.max_image_bytes, pixels: config.max_image_pixels };
-        Self { places: Arc::new(Semaphore::new(config.image_workers)), limits }
+        Self { permits: Arc::new(Semaphore::new(config.image_workers)), limits }
     }
 
     /// How many images are worked on at once.
-    pub fn places(&self) -> usize {
-        self.places.available_permits()
+    pub fn permits(&self) -> usize {
+        self.permits.available_permits()
     }
 
     /// Works on one upload. Repeats and restarts do no harm: the objects have fixed names, and the row
@@ -42,7 +42,7 @@ impl Studio {
             State::AwaitingUpload => return Ok(()),
         }
         let done = async {
-            let place = self.places.clone().acquire_owned().await.map_err(Error::internal)?;
+            let place = self.permits.clone().acquire_owned().await.map_err(Error::internal)?;
             let file = domain.uploaded_file(&row).await?;
             let limits = self.limits;
             let worked = tokio::task::spawn_blocking(move || {

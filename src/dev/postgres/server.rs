@@ -63,7 +63,7 @@ impl Postgres {
 
     /// Starts it, again on its port, and waits until it lets clients in; one that was killed recovers.
     pub async fn start(&self) -> anyhow::Result<()> {
-        self.child.start(|| self.lets_in()).await
+        self.child.start(|| self.accepts_connections()).await
     }
 
     /// Ends it in good order, without waiting for its clients.
@@ -87,7 +87,7 @@ impl Postgres {
         self.child.freeze()
     }
 
-    async fn lets_in(&self) -> anyhow::Result<bool> {
+    async fn accepts_connections(&self) -> anyhow::Result<bool> {
         match PgConnection::connect(&self.url("postgres")).await {
             Ok(connection) => {
                 connection.close().await.ok();

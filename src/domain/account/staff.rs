@@ -10,7 +10,7 @@ use crate::model::id::UserId;
 use crate::model::page::Slice;
 use crate::model::{Error, Result};
 use crate::store::overview::{self, Overview};
-use crate::store::{Following, user};
+use crate::store::{ReplicaStatus, user};
 
 /// A page of accounts, null where a row can't be read, and the error of what is missing.
 pub type Accounts = (Slice<(Walk, Option<Arc<user::Model>>)>, Option<Error>);
@@ -49,7 +49,7 @@ impl Domain {
 
     /// The shards, in the order in which they are configured, each with its replicas as this process sees
     /// them; for administrators.
-    pub async fn shards(&self, viewer: &Viewer) -> Result<Vec<(Overview, Vec<Following>)>> {
+    pub async fn shards(&self, viewer: &Viewer) -> Result<Vec<(Overview, Vec<ReplicaStatus>)>> {
         self.require_role(viewer, Role::Admin).await?;
         let shards = overview::all(&self.store).await;
         let replicas = self.store.shards().iter().map(|shard| shard.replicas());

@@ -14,7 +14,7 @@ use crate::model::page::{Page, Place, Slice};
 use crate::model::{Error, Result};
 use crate::store::member::{FirstMembers, Member, Membership};
 use crate::store::message::LastMessage;
-use crate::store::{Away, conversation, inbox, message, user};
+use crate::store::{LoadErrors, conversation, inbox, message, user};
 
 /// Users by id.
 pub type People = HashMap<UserId, Arc<user::Model>>;
@@ -61,7 +61,7 @@ struct Rows {
     members: HashMap<FirstMembers, Arc<Vec<Member>>>,
     messages: HashMap<LastMessage, Arc<message::Model>>,
     /// Of which nothing could be read.
-    no_messages: Away<LastMessage>,
+    no_messages: LoadErrors<LastMessage>,
     posts: HashMap<PostId, VisiblePost>,
     people: Arc<People>,
     away: Option<Error>,

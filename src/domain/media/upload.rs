@@ -236,8 +236,10 @@ impl Domain {
     }
 
     async fn collect_one(&self, id: MediaId, before: OffsetDateTime) -> Result<()> {
-        let condemned =
-            self.store.tx(id.slot(), |tx| async move { media::condemn(&tx, id, before).await }).await?;
+        let condemned = self
+            .store
+            .tx(id.slot(), |tx| async move { media::mark_for_deletion(&tx, id, before).await })
+            .await?;
         if !condemned {
             return Ok(());
         }

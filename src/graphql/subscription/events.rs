@@ -46,7 +46,7 @@ pub fn event<T>(
     };
     match item {
         Item::Gap { resume } => gap(ErrorCode::StreamGap, cursor(resume), cursor(resume)),
-        Item::Away { position } => {
+        Item::Unavailable { position } => {
             let before = Position { n: position.n - 1, ..position };
             gap(ErrorCode::ShardUnavailable, cursor(position), cursor(before))
         }

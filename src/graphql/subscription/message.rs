@@ -37,18 +37,18 @@ impl MessageSubscription {
         let domain = ctx.domain().clone();
         let prepare = move |changes| admitted(domain.clone(), viewer.clone(), id, changes);
         events(ctx, Topic::Conversation(id), after, prepare, |head, change, since| match change {
-            Told::Message { row, number } => {
+            ConversationEvent::Message { row, number } => {
                 let since = known(&row, number, since.n);
                 Event::Message(MessageEvent::new(head, row, since))
             }
-            Told::Read(marker) => Event::Read(ReadEvent::new(head, &marker)),
+            ConversationEvent::Read(marker) => Event::Read(ReadEvent::new(head, &marker)),
         })
         .await
     }
 }
 
 /// A change of a conversation.
-enum Told {
+enum ConversationEvent {
     Message {
         row: Arc<message::Model>,
         /// Of the change, by the conversation's counter.
@@ -63,15 +63,15 @@ async fn admitted(
     viewer: Viewer,
     id: ConversationId,
     changes: Vec<Delivery>,
-) -> Result<Vec<Ready<Told>>, Error> {
+) -> Result<Vec<Ready<ConversationEvent>>, Error> {
     domain.require_conversation(Some(&viewer), id).await?;
     let ready = changes.into_iter().filter_map(|Delivery { position, change }| {
-        let told = match change {
-            Change::Message(row) => Told::Message { row, number: position.n },
-            Change::Read(marker) => Told::Read(marker),
+        let event = match change {
+            Change::Message(row) => ConversationEvent::Message { row, number: position.n },
+            Change::Read(marker) => ConversationEvent::Read(marker),
             _ => return None,
         };
-        Some(Ready { position, what: Some(told) })
+        Some(Ready { position, what: Some(event) })
     });
     Ok(ready.collect())
 }

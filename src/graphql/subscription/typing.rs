@@ -8,7 +8,7 @@ use crate::domain::viewer::Viewer;
 use crate::graphql::context::ContextExt;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::user::User;
-use crate::live::{Said, Signal, Topic, signals};
+use crate::live::{Signal, SignalEvent, Topic, signals};
 use crate::model::Error;
 use crate::model::clock::from_millis;
 use crate::model::id::ConversationId;
@@ -43,7 +43,7 @@ impl TypingSubscription {
             let (domain, viewer) = (domain.clone(), viewer.clone());
             async move {
                 match said {
-                    Ok(Said::Typing(typing)) if typing.user != viewer.user => {
+                    Ok(SignalEvent::Typing(typing)) if typing.user != viewer.user => {
                         shown(&domain, &viewer, typing).await.map(Ok)
                     }
                     Ok(_) => None,

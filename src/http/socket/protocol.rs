@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::close::Close;
 use super::credentials;
 use crate::graphql::request::Incoming;
-use crate::http::operations::{MAX_ID, Told};
+use crate::http::operations::{MAX_ID, Outcome};
 
 /// The name in `Sec-WebSocket-Protocol`.
 pub const PROTOCOL: &str = "graphql-transport-ws";
@@ -120,11 +120,11 @@ impl ToClient<'_> {
 }
 
 /// What an operation tells, as a message.
-pub fn write(id: &str, told: Told<'_>) -> String {
-    match told {
-        Told::Next(payload) => ToClient::Next { id, payload },
-        Told::Refused(payload) => ToClient::Error { id, payload },
-        Told::Complete => ToClient::Complete { id },
+pub fn write(id: &str, outcome: Outcome<'_>) -> String {
+    match outcome {
+        Outcome::Next(payload) => ToClient::Next { id, payload },
+        Outcome::Refused(payload) => ToClient::Error { id, payload },
+        Outcome::Complete => ToClient::Complete { id },
     }
     .text()
 }

@@ -19,8 +19,8 @@ use crate::domain::viewer::Viewer;
 use crate::graphql::error::Refusal;
 use crate::http::auth;
 use crate::http::cut::Cut;
-use crate::http::operations::{Events, Operations, Running, Told, Write};
-use crate::http::seat::{Seat, UserSeat};
+use crate::http::operations::{Events, Operations, Outcome, Running, Write};
+use crate::http::permit::{ConnectionPermit, UserPermit};
 use crate::http::state::Http;
 use crate::model::Error;
 use crate::telemetry::{self, RequestId};
@@ -30,25 +30,25 @@ const SILENCE: Duration = Duration::from_secs(12);
 
 /// The way into the body of a response. It holds one event that was not taken; what the server's
 /// connection has taken is bounded by its buffer.
-pub struct Outlet {
+pub struct EventSink {
     id: RequestId,
     body: mpsc::Sender<Bytes>,
     cut: Option<Cut>,
     timeout: Duration,
-    _seat: Seat,
+    _permit: ConnectionPermit,
 }
 
 /// The client has gone, or does not read.
 pub struct Gone;
 
-impl Outlet {
+impl EventSink {
     /// The answer to this request, and the way into its body.
-    pub fn new(http: &Http, parts: &Parts, id: &RequestId, seat: Seat) -> (Self, Response) {
+    pub fn new(http: &Http, parts: &Parts, id: &RequestId, permit: ConnectionPermit) -> (Self, Response) {
         let (body, mut events) = mpsc::channel(1);
         let events = poll_fn(move |context| events.poll_recv(context)).map(Ok::<Bytes, Infallible>);
         let cut = parts.extensions.get::<Cut>().cloned();
-        let outlet = Self { id: id.clone(), body, cut, timeout: http.write_timeout, _seat: seat };
-        (outlet, event_stream(Body::from_stream(events)))
+        let sink = Self { id: id.clone(), body, cut, timeout: http.write_timeout, _permit: permit };
+        (sink, event_stream(Body::from_stream(events)))
     }
 
     async fn write(&self, text: impl Into<Bytes>) -> Result<(), Gone> {
@@ -70,7 +70,7 @@ pub struct Connection {
     /// Operations that are sent to the stream; closed where there are none but the first.
     arrivals: mpsc::Receiver<Events>,
     write: Write,
-    _own_seat: Option<UserSeat>,
+    _user_permit: Option<UserPermit>,
 }
 
 impl Connection {
@@ -78,60 +78,67 @@ impl Connection {
     pub fn distinct(
         http: &Http,
         viewer: Option<Viewer>,
-        own_seat: Option<UserSeat>,
+        user_permit: Option<UserPermit>,
         operations: Operations,
     ) -> Self {
         let (_, arrivals) = mpsc::channel(1);
-        Self { http: http.clone(), viewer, operations, arrivals, write: event::plain, _own_seat: own_seat }
+        Self {
+            http: http.clone(),
+            viewer,
+            operations,
+            arrivals,
+            write: event::plain,
+            _user_permit: user_permit,
+        }
     }
 
     /// A stream for whatever operations are sent to it.
     pub fn single(
         http: &Http,
         viewer: Option<Viewer>,
-        own_seat: Option<UserSeat>,
+        user_permit: Option<UserPermit>,
         running: Running,
         arrivals: mpsc::Receiver<Events>,
     ) -> Self {
         let operations = Operations::new(http, running);
         let write = event::addressed;
-        Self { http: http.clone(), viewer, operations, arrivals, write, _own_seat: own_seat }
+        Self { http: http.clone(), viewer, operations, arrivals, write, _user_permit: user_permit }
     }
 
     /// Serves until all is told, the session ends, the client goes or the process stops. In the last case
     /// what was accepted comes to its end, and the answer ends without a `complete` for subscriptions,
     /// which would tell clients not to come back.
-    pub async fn run(mut self, outlet: Outlet) {
+    pub async fn run(mut self, sink: EventSink) {
         // A client that has gone needs no farewell.
-        let _: Result<(), Gone> = self.serve(&outlet).await;
+        let _: Result<(), Gone> = self.serve(&sink).await;
     }
 
-    async fn serve(&mut self, outlet: &Outlet) -> Result<(), Gone> {
+    async fn serve(&mut self, sink: &EventSink) -> Result<(), Gone> {
         let mut ended = pin!(auth::ended(self.http.app.clone(), self.viewer.clone()));
         let mut silence = interval_at(Instant::now() + SILENCE, SILENCE);
         silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Some browsers see no stream before its first bytes.
-        outlet.write(KEEP_ALIVE).await?;
+        sink.write(KEEP_ALIVE).await?;
         while !(self.arrivals.is_closed() && self.operations.running().is_empty()) {
             tokio::select! {
-                error = &mut ended => return self.see_off(outlet, error).await,
-                () = outlet.body.closed() => return Err(Gone),
+                error = &mut ended => return self.refuse_all(sink, error).await,
+                () = sink.body.closed() => return Err(Gone),
                 Some(events) = self.arrivals.recv(), if self.operations.has_room() => {
                     self.operations.push(events);
                 }
                 text = self.operations.next() => match text {
-                    Some(text) => outlet.write(text).await?,
+                    Some(text) => sink.write(text).await?,
                     None if self.arrivals.is_closed() => return Ok(()),
-                    None => self.take_the_last().await,
+                    None => self.take_remaining().await,
                 },
-                _ = silence.tick() => outlet.write(KEEP_ALIVE).await?,
+                _ = silence.tick() => sink.write(KEEP_ALIVE).await?,
             }
         }
         Ok(())
     }
 
     /// Lets no more operations arrive, and takes those that were accepted meanwhile.
-    async fn take_the_last(&mut self) {
+    async fn take_remaining(&mut self) {
         self.arrivals.close();
         while let Some(events) = self.arrivals.recv().await {
             self.operations.push(events);
@@ -139,13 +146,13 @@ impl Connection {
     }
 
     /// Tells each operation why it ends.
-    async fn see_off(&mut self, outlet: &Outlet, error: Error) -> Result<(), Gone> {
-        for text in self.operations.last_words() {
-            outlet.write(text).await?;
+    async fn refuse_all(&mut self, sink: &EventSink, error: Error) -> Result<(), Gone> {
+        for text in self.operations.final_messages() {
+            sink.write(text).await?;
         }
-        let errors = Refusal::from(error).finish(&outlet.id);
+        let errors = Refusal::from(error).finish(&sink.id);
         for id in self.operations.running().ids() {
-            outlet.write((self.write)(&id, Told::Refused(&errors))).await?;
+            sink.write((self.write)(&id, Outcome::Refused(&errors))).await?;
         }
         Ok(())
     }

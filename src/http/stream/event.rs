@@ -2,23 +2,23 @@
 
 use serde::Serialize;
 
-use crate::http::operations::Told;
+use crate::http::operations::Outcome;
 use crate::http::reply::Errors;
 
 /// A comment, which clients skip.
 pub const KEEP_ALIVE: &str = ":\n\n";
 
 /// An event of a stream that has one operation.
-pub fn plain(_: &str, told: Told<'_>) -> String {
-    match told {
-        Told::Next(response) => next(response),
-        Told::Refused(errors) => next(&Errors { errors }) + &complete(""),
-        Told::Complete => complete(""),
+pub fn plain(_: &str, outcome: Outcome<'_>) -> String {
+    match outcome {
+        Outcome::Next(response) => next(response),
+        Outcome::Refused(errors) => next(&Errors { errors }) + &complete(""),
+        Outcome::Complete => complete(""),
     }
 }
 
 /// An event of a stream that has many, with the id of its operation.
-pub fn addressed(id: &str, told: Told<'_>) -> String {
+pub fn addressed(id: &str, outcome: Outcome<'_>) -> String {
     #[derive(Serialize)]
     struct Next<'a, P> {
         id: &'a str,
@@ -28,12 +28,12 @@ pub fn addressed(id: &str, told: Told<'_>) -> String {
     struct Complete<'a> {
         id: &'a str,
     }
-    match told {
-        Told::Next(payload) => next(&Next { id, payload }),
-        Told::Refused(errors) => {
+    match outcome {
+        Outcome::Next(payload) => next(&Next { id, payload }),
+        Outcome::Refused(errors) => {
             next(&Next { id, payload: &Errors { errors } }) + &complete(&json(&Complete { id }))
         }
-        Told::Complete => complete(&json(&Complete { id })),
+        Outcome::Complete => complete(&json(&Complete { id })),
     }
 }
 
@@ -61,14 +61,14 @@ mod tests {
     fn events_are_written() {
         let response = Response::new(Value::from("a\nb"));
         let refused = [ServerError::new("no", None)];
-        assert_eq!(plain("", Told::Next(&response)), "event: next\ndata: {\"data\":\"a\\nb\"}\n\n");
-        assert_eq!(plain("", Told::Complete), "event: complete\ndata: \n\n");
+        assert_eq!(plain("", Outcome::Next(&response)), "event: next\ndata: {\"data\":\"a\\nb\"}\n\n");
+        assert_eq!(plain("", Outcome::Complete), "event: complete\ndata: \n\n");
         assert_eq!(
-            addressed("1\n", Told::Next(&response)),
+            addressed("1\n", Outcome::Next(&response)),
             "event: next\ndata: {\"id\":\"1\\n\",\"payload\":{\"data\":\"a\\nb\"}}\n\n"
         );
         assert_eq!(
-            addressed("1", Told::Refused(&refused)),
+            addressed("1", Outcome::Refused(&refused)),
             "event: next\ndata: {\"id\":\"1\",\"payload\":{\"errors\":[{\"message\":\"no\"}]}}\n\n\
              event: complete\ndata: {\"id\":\"1\"}\n\n"
         );

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::connection::{Connection, Outlet};
+use super::connection::{Connection, EventSink};
 use crate::domain::viewer::Viewer;
 use crate::http::graphql::overloaded;
 use crate::http::operations::{Events, MAX_OPERATIONS, Running};
@@ -64,7 +64,7 @@ pub struct Reservation {
     running: Running,
     arrivals: mpsc::Sender<Events>,
     /// Taken by the first who opens it.
-    opening: Mutex<Option<oneshot::Sender<Outlet>>>,
+    opening: Mutex<Option<oneshot::Sender<EventSink>>>,
 }
 
 impl Reservation {
@@ -78,12 +78,12 @@ impl Reservation {
         &self.running
     }
 
-    /// Begins to write; gives the outlet back where it was opened before.
-    pub fn open(&self, outlet: Outlet) -> Result<(), Outlet> {
+    /// Begins to write; gives the sink back where it was opened before.
+    pub fn open(&self, sink: EventSink) -> Result<(), EventSink> {
         let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).take();
         match opening {
-            Some(opening) => opening.send(outlet),
-            None => Err(outlet),
+            Some(opening) => opening.send(sink),
+            None => Err(sink),
         }
     }
 
@@ -113,7 +113,7 @@ pub fn of(streams: &Streams, token: &str, viewer: Option<&Viewer>) -> Result<Arc
 /// stops.
 pub fn reserve(streams: &Streams, viewer: Option<Viewer>) -> Result<String, Answer> {
     let http = &streams.http;
-    let own_seat = http.seats.take_of(viewer.as_ref())?;
+    let user_permit = http.connections.acquire_for(viewer.as_ref())?;
     let place = Arc::clone(&streams.reservations.waiting).try_acquire_owned().map_err(|_| overloaded())?;
     let stopping = http.app.stopping().clone();
     if stopping.is_cancelled() {
@@ -123,16 +123,16 @@ pub fn reserve(streams: &Streams, viewer: Option<Viewer>) -> Result<String, Answ
     let running = Running::default();
     let (arrivals, arriving) = mpsc::channel(MAX_OPERATIONS);
     let (opening, opened) = oneshot::channel();
-    let connection = Connection::single(http, viewer.clone(), own_seat, running.clone(), arriving);
+    let connection = Connection::single(http, viewer.clone(), user_permit, running.clone(), arriving);
     let reservation = Reservation { viewer, running, arrivals, opening: Mutex::new(Some(opening)) };
     streams.reservations.known.insert(token.clone(), Arc::new(reservation));
     let known = Known { reservations: streams.reservations.clone(), token: token.clone() };
     http.socket_tasks.spawn(async move {
         let _known = known;
         let opened = stopping.run_until_cancelled(timeout(OPEN_TIMEOUT, opened)).await;
-        if let Some(Ok(Ok(outlet))) = opened {
+        if let Some(Ok(Ok(sink))) = opened {
             drop(place);
-            connection.run(outlet).await;
+            connection.run(sink).await;
         }
     });
     Ok(token)

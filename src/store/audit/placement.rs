@@ -34,7 +34,7 @@ impl Table {
 
 /// A row that lies where its slot does not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Stray {
+pub struct MisplacedRow {
     pub key: String,
     pub slot: u16,
     row: serde_json::Value,
@@ -66,39 +66,39 @@ pub async fn tables(connection: &Connection) -> Result<Vec<Table>> {
 }
 
 #[derive(FromQueryResult)]
-struct Looked {
+struct Scanned {
     looked: i64,
-    strays: serde_json::Value,
+    misplaced: serde_json::Value,
 }
 
 /// How many rows lie in these blocks, and those whose slot is not among the owned ones.
-pub async fn strays(
+pub async fn misplaced(
     connection: &Connection,
     table: &Table,
     (first, end): (i64, i64),
     owned: &Slots,
-) -> Result<(i64, Vec<Stray>)> {
+) -> Result<(i64, Vec<MisplacedRow>)> {
     let (name, slot, key) = (&table.name, &table.slot, table.key_text("t"));
     let sql = format!(
         "select count(*) as looked, coalesce(
             jsonb_agg(jsonb_build_object('key', {key}, 'slot', {slot}, 'row', to_jsonb(t)))
-                filter (where not $1::text::int4multirange @> ({slot})::integer), '[]') as strays
+                filter (where not $1::text::int4multirange @> ({slot})::integer), '[]') as misplaced
         from {name} t where t.ctid >= '({first},0)'::tid and t.ctid < '({end},0)'::tid"
     );
-    let row = Looked::find_by_statement(sql_with(&sql, [owned.to_string().into()]))
+    let row = Scanned::find_by_statement(sql_with(&sql, [owned.to_string().into()]))
         .one(connection)
         .await
         .map_err(failure)?;
     let Some(row) = row else { return Ok((0, Vec::new())) };
-    let strays = serde_json::from_value(row.strays).map_err(crate::model::Error::internal)?;
-    Ok((row.looked, strays))
+    let misplaced = serde_json::from_value(row.misplaced).map_err(crate::model::Error::internal)?;
+    Ok((row.looked, misplaced))
 }
 
-fn records(strays: &[Stray]) -> serde_json::Value {
-    strays.iter().map(|stray| stray.row.clone()).collect()
+fn records(misplaced: &[MisplacedRow]) -> serde_json::Value {
+    misplaced.iter().map(|row| row.row.clone()).collect()
 }
 
-impl Stray {
+impl MisplacedRow {
     /// The names of the columns that were read, as SQL quotes them.
     fn columns(&self) -> String {
         let names = self.row.as_object().into_iter().flat_map(serde_json::Map::keys);
@@ -109,16 +109,16 @@ impl Stray {
 
 /// Inserts these rows where their owner has none with the same key. Columns that were not read, because the owner's
 /// schema is newer, get their defaults; an owner that lacks one of them is an error.
-pub async fn copy(connection: &Connection, table: &Table, strays: &[Stray]) -> Result<()> {
+pub async fn copy(connection: &Connection, table: &Table, misplaced: &[MisplacedRow]) -> Result<()> {
     let name = &table.name;
-    for strays in strays.chunk_by(|one, next| one.columns() == next.columns()) {
-        let columns = strays[0].columns();
+    for misplaced in misplaced.chunk_by(|one, next| one.columns() == next.columns()) {
+        let columns = misplaced[0].columns();
         let sql = format!(
             "insert into {name} ({columns})
             select {columns} from jsonb_populate_recordset(null::{name}, $1::jsonb)
             on conflict do nothing"
         );
-        connection.execute_raw(sql_with(&sql, [records(strays).into()])).await.map_err(failure)?;
+        connection.execute_raw(sql_with(&sql, [records(misplaced).into()])).await.map_err(failure)?;
     }
     Ok(())
 }
@@ -129,26 +129,34 @@ struct Key {
 }
 
 /// The keys of those of these rows that are there by their key.
-pub async fn present(connection: &Connection, table: &Table, strays: &[Stray]) -> Result<Vec<String>> {
+pub async fn present(
+    connection: &Connection,
+    table: &Table,
+    misplaced: &[MisplacedRow],
+) -> Result<Vec<String>> {
     let (name, key, same) = (&table.name, table.key_text("t"), table.same_key());
     let sql = format!(
         "select {key} as key from {name} t join jsonb_populate_recordset(null::{name}, $1::jsonb) r on {same}"
     );
-    keys(connection, &sql, strays).await
+    keys(connection, &sql, misplaced).await
 }
 
 /// Deletes those of these rows that nobody has changed since they were read; their keys.
-pub async fn remove(connection: &Connection, table: &Table, strays: &[Stray]) -> Result<Vec<String>> {
+pub async fn remove(
+    connection: &Connection,
+    table: &Table,
+    misplaced: &[MisplacedRow],
+) -> Result<Vec<String>> {
     let (name, key, same) = (&table.name, table.key_text("t"), table.same_key());
     let sql = format!(
         "delete from {name} t using jsonb_populate_recordset(null::{name}, $1::jsonb) r
         where {same} and t is not distinct from r returning {key} as key"
     );
-    keys(connection, &sql, strays).await
+    keys(connection, &sql, misplaced).await
 }
 
-async fn keys(connection: &Connection, sql: &str, strays: &[Stray]) -> Result<Vec<String>> {
-    let rows = Key::find_by_statement(sql_with(sql, [records(strays).into()]))
+async fn keys(connection: &Connection, sql: &str, misplaced: &[MisplacedRow]) -> Result<Vec<String>> {
+    let rows = Key::find_by_statement(sql_with(sql, [records(misplaced).into()]))
         .all(connection)
         .await
         .map_err(failure)?;

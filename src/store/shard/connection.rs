@@ -31,7 +31,7 @@ pub struct Connection {
 #[derive(Debug)]
 struct Held {
     /// Taken out when it is closed, only.
-    link: Option<Object<Manager>>,
+    pooled: Option<Object<Manager>>,
     state: State,
 }
 
@@ -48,8 +48,8 @@ enum State {
 }
 
 impl Connection {
-    pub(super) fn new(link: Object<Manager>, generation: Generation) -> Self {
-        Self { held: Mutex::new(Held { link: Some(link), state: State::Ready }), generation }
+    pub(super) fn new(pooled: Object<Manager>, generation: Generation) -> Self {
+        Self { held: Mutex::new(Held { pooled: Some(pooled), state: State::Ready }), generation }
     }
 
     /// Begins a transaction, which ends with [`Connection::commit`] or [`Connection::rollback`], or, when
@@ -67,7 +67,7 @@ impl Connection {
     /// The same; and up to where the log has it, in the same round trip.
     pub async fn commit_at(&self) -> Result<WalPosition, DbErr> {
         self.check_unrefused().await?;
-        let rows = self.run(async |link, _| link.fetch_all(COMMIT).await).await?;
+        let rows = self.run(async |pg, _| pg.fetch_all(COMMIT).await).await?;
         self.held.lock().await.state = State::Ready;
         let [row] = rows.as_slice() else { return Err(failed(Error::RowNotFound)) };
         Ok(ReplicationState::read(row).map_err(failed)?.position)
@@ -82,7 +82,7 @@ impl Connection {
 
     /// Where the server stands at this moment.
     pub async fn replication_state(&self) -> Result<ReplicationState, DbErr> {
-        self.run(async |link, _| ReplicationState::ask(link).await).await
+        self.run(async |pg, _| ReplicationState::ask(pg).await).await
     }
 
     pub async fn rollback(&self) -> Result<(), DbErr> {
@@ -90,7 +90,7 @@ impl Connection {
     }
 
     async fn control(&self, sql: &'static str, then: State) -> Result<(), DbErr> {
-        self.run(async |link, _| link.execute(sql).await).await?;
+        self.run(async |pg, _| pg.execute(sql).await).await?;
         self.held.lock().await.state = then;
         Ok(())
     }
@@ -102,17 +102,17 @@ impl Connection {
         statement: &Statement,
         work: impl AsyncFn(&mut PgConnection, Query<'_>) -> Result<T, Error>,
     ) -> Result<T, DbErr> {
-        self.run(async |link, state| {
+        self.run(async |pg, state| {
             let mut prepares = 0;
             loop {
                 let generation = self.generation.current();
                 let sql = in_generation(&statement.sql, generation);
-                let result = work(link, prepared(&sql, statement)).await;
+                let result = work(pg, prepared(&sql, statement)).await;
                 match &result {
                     Err(Error::Database(report)) if is_stale(&**report) => {
                         tracing::info!(cause = %report, "statements are prepared anew");
                         self.generation.end(generation);
-                        forget_prepared(link, &**report).await?;
+                        forget_prepared(pg, &**report).await?;
                     }
                     _ => return result,
                 }
@@ -131,8 +131,8 @@ impl Connection {
     ) -> Result<T, DbErr> {
         let mut held = self.held.lock().await;
         let before = std::mem::replace(&mut held.state, State::Busy);
-        let link = held.link.as_mut().ok_or_else(|| failed(Error::PoolClosed))?;
-        let result = work(link, before).await;
+        let pooled = held.pooled.as_mut().ok_or_else(|| failed(Error::PoolClosed))?;
+        let result = work(pooled, before).await;
         held.state = match (&result, before) {
             (Ok(_), before) => before,
             (Err(Error::Database(report)), before) if !is_fatal(&**report) => match before {
@@ -151,25 +151,25 @@ impl Drop for Connection {
         if held.state == State::Ready {
             return;
         }
-        let Some(link) = held.link.take() else { return };
+        let Some(pooled) = held.pooled.take() else { return };
         if held.state == State::Broken
-            && let Some(pool) = Object::pool(&link)
+            && let Some(pool) = Object::pool(&pooled)
         {
             // The idle ones lead to the same server.
             pool.retain(|_, _| false);
         }
-        drop(Object::take(link));
+        drop(Object::take(pooled));
     }
 }
 
 /// Leaves nothing prepared that the server was found to know otherwise. Where names are taken, only a new session has
 /// none; with the old one ends its transaction.
-async fn forget_prepared(link: &mut Object<Manager>, report: &dyn DatabaseError) -> Result<(), Error> {
+async fn forget_prepared(pooled: &mut Object<Manager>, report: &dyn DatabaseError) -> Result<(), Error> {
     if !is_name_taken(report) {
-        return link.clear_cached_statements().await;
+        return pooled.clear_cached_statements().await;
     }
-    let pool = Object::pool(link).ok_or(Error::PoolClosed)?;
-    **link = Box::pin(pool.manager().options.connect()).await?;
+    let pool = Object::pool(pooled).ok_or(Error::PoolClosed)?;
+    **pooled = Box::pin(pool.manager().options.connect()).await?;
     Ok(())
 }
 
@@ -192,24 +192,24 @@ impl ConnectionTrait for Connection {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let done: PgQueryResult =
-            self.run_prepared(&statement, async |link, query| link.execute(query).await).await?;
+            self.run_prepared(&statement, async |pg, query| pg.execute(query).await).await?;
         Ok(done.into())
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let done: PgQueryResult = self.run(async |link, _| link.execute(AssertSqlSafe(sql)).await).await?;
+        let done: PgQueryResult = self.run(async |pg, _| pg.execute(AssertSqlSafe(sql)).await).await?;
         Ok(done.into())
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let row: Option<PgRow> =
-            self.run_prepared(&statement, async |link, query| link.fetch_optional(query).await).await?;
+            self.run_prepared(&statement, async |pg, query| pg.fetch_optional(query).await).await?;
         Ok(row.map(QueryResult::from))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let rows: Vec<PgRow> =
-            self.run_prepared(&statement, async |link, query| link.fetch_all(query).await).await?;
+            self.run_prepared(&statement, async |pg, query| pg.fetch_all(query).await).await?;
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }
 }

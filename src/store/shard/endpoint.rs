@@ -38,8 +38,8 @@ pub struct Endpoint {
     timeout: Duration,
     up: watch::Sender<bool>,
     /// What it said of itself at its last probe.
-    said: Mutex<Option<ReplicationState>>,
-    doubted: Notify,
+    last_state: Mutex<Option<ReplicationState>>,
+    recheck: Notify,
 }
 
 impl Endpoint {
@@ -61,8 +61,8 @@ impl Endpoint {
             wait,
             timeout: Duration::from_millis(config.shard_statement_timeout_ms),
             up: watch::Sender::new(up),
-            said: Mutex::default(),
-            doubted: Notify::new(),
+            last_state: Mutex::default(),
+            recheck: Notify::new(),
         })
     }
 
@@ -77,7 +77,7 @@ impl Endpoint {
 
     /// What it said of itself when it last answered a probe.
     pub fn state(&self) -> Option<ReplicationState> {
-        *self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks through a connection of its own. Bounded in time, the wait for the connection included.
@@ -99,7 +99,7 @@ impl Endpoint {
         };
         if matches!(result, Err(Error::ShardUnavailable)) {
             self.count("fowergram_shard_errors_total");
-            self.doubted.notify_one();
+            self.recheck.notify_one();
         }
         result
     }
@@ -126,38 +126,38 @@ impl Endpoint {
     /// probe was sent and what the server said of itself, and says why it is of no use, if so. Ends never:
     /// the caller drops it.
     pub async fn watch(&self, judge: impl Fn(Instant, ReplicationState) -> Option<&'static str>) {
-        let mut link: Option<PgConnection> = None;
+        let mut probe_connection: Option<PgConnection> = None;
         let mut misses = 0;
         self.gauge("fowergram_shard_up", if self.is_up() { 1.0 } else { 0.0 });
         loop {
             let sent = Instant::now();
-            match timeout(self.wait, self.pool.probe(&mut link)).await {
+            match timeout(self.wait, self.pool.probe(&mut probe_connection)).await {
                 Ok(Ok(state)) => {
                     misses = 0;
-                    *self.said.lock().unwrap_or_else(PoisonError::into_inner) = state;
-                    self.tell(state.and_then(|state| judge(sent, state)));
+                    *self.last_state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+                    self.set_fault(state.and_then(|state| judge(sent, state)));
                 }
                 Ok(Err(cause)) => {
                     tracing::debug!(shard = %self.shard, endpoint = %self.role, %cause, "a probe failed");
-                    self.tell(Some("does not answer"));
+                    self.set_fault(Some("does not answer"));
                 }
                 Err(_) => {
                     misses += 1;
                     if misses >= MISSES {
-                        self.tell(Some("does not answer"));
+                        self.set_fault(Some("does not answer"));
                     }
                 }
             }
             let period = if self.is_up() { PERIOD } else { RETRY };
             tokio::select! {
                 () = sleep(period) => {}
-                () = self.doubted.notified() => {}
+                () = self.recheck.notified() => {}
             }
         }
     }
 
     /// Whether it is of use from now on; `fault` is why not.
-    fn tell(&self, fault: Option<&'static str>) {
+    fn set_fault(&self, fault: Option<&'static str>) {
         let up = fault.is_none();
         self.gauge("fowergram_shard_up", if up { 1.0 } else { 0.0 });
         let changed = self.up.send_if_modified(|before| std::mem::replace(before, up) != up);

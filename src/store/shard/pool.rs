@@ -43,19 +43,22 @@ impl Pool {
         Ok(Self { pool, generation: Generation::default() })
     }
 
-    /// Where the server stands, if it answers, through a connection that nobody else uses: `link`, or a new
+    /// Where the server stands, if it answers, through a connection that nobody else uses: `probe_connection`, or a new
     /// one where that is gone. A server that is full answers, without saying more.
-    pub async fn probe(&self, link: &mut Option<PgConnection>) -> Result<Option<ReplicationState>, Error> {
-        if let Some(mut known) = link.take()
+    pub async fn probe(
+        &self,
+        probe_connection: &mut Option<PgConnection>,
+    ) -> Result<Option<ReplicationState>, Error> {
+        if let Some(mut known) = probe_connection.take()
             && let Ok(state) = ReplicationState::ask(&mut known).await
         {
-            *link = Some(known);
+            *probe_connection = Some(known);
             return Ok(Some(state));
         }
         match self.pool.manager().options.connect().await {
             Ok(mut new) => {
                 let state = ReplicationState::ask(&mut new).await?;
-                *link = Some(new);
+                *probe_connection = Some(new);
                 Ok(Some(state))
             }
             Err(Error::Database(report)) if report.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => {

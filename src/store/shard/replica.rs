@@ -15,7 +15,7 @@ const MOMENTS: usize = 3600;
 
 /// A replica, as this process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Following {
+pub struct ReplicaStatus {
     pub name: String,
     /// It is read from.
     pub healthy: bool,
@@ -25,9 +25,9 @@ pub struct Following {
 
 /// How far a primary's log went, and when. The newest last.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<VecDeque<(Instant, WalPosition)>>);
+pub struct WalHistory(Mutex<VecDeque<(Instant, WalPosition)>>);
 
-impl Progress {
+impl WalHistory {
     /// A probe that was sent at `sent` found the log to go so far.
     pub fn note(&self, sent: Instant, position: WalPosition) {
         let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,12 +68,12 @@ mod tests {
 
     #[test]
     fn a_copy_is_as_old_as_the_last_moment_that_it_has() {
-        let (progress, start) = (Progress::default(), Instant::now());
+        let (history, start) = (WalHistory::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        let age = |position| progress.age(standby(position), after(5)).map(|age| age.as_secs());
+        let age = |position| history.age(standby(position), after(5)).map(|age| age.as_secs());
         assert_eq!(age(at(1, 100)), None, "nothing is known of the primary");
         for (second, lsn) in [(1, 100), (2, 200), (3, 200), (4, 300)] {
-            progress.note(after(second), at(1, lsn));
+            history.note(after(second), at(1, lsn));
         }
         assert_eq!(age(at(1, 300)), Some(1));
         assert_eq!(age(at(1, 299)), Some(2));
@@ -81,17 +81,17 @@ mod tests {
         assert_eq!(age(at(1, 99)), None, "it is further behind than is remembered");
         assert_eq!(age(at(2, 300)), None, "it is on another timeline");
         let promoted = ReplicationState { standby: false, position: at(1, 300) };
-        assert_eq!(progress.age(promoted, after(5)), None);
+        assert_eq!(history.age(promoted, after(5)), None);
     }
 
     #[test]
     fn another_primary_begins_anew() {
-        let (progress, start) = (Progress::default(), Instant::now());
-        progress.note(start, at(1, 500));
-        progress.note(start, at(2, 400));
-        assert_eq!(progress.age(standby(at(1, 500)), start), None);
-        assert_eq!(progress.age(standby(at(2, 400)), start), Some(Duration::ZERO));
-        progress.note(start, at(2, 300));
-        assert_eq!(progress.age(standby(at(2, 299)), start), None);
+        let (history, start) = (WalHistory::default(), Instant::now());
+        history.note(start, at(1, 500));
+        history.note(start, at(2, 400));
+        assert_eq!(history.age(standby(at(1, 500)), start), None);
+        assert_eq!(history.age(standby(at(2, 400)), start), Some(Duration::ZERO));
+        history.note(start, at(2, 300));
+        assert_eq!(history.age(standby(at(2, 299)), start), None);
     }
 }

@@ -10,7 +10,7 @@ use crate::graphql::nullable::{Nullable, nullable};
 use crate::graphql::post::{self, Post};
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::graphql::user::{self, User};
-use crate::live::Said;
+use crate::live::SignalEvent;
 use crate::model::Error;
 use crate::model::clock::from_millis;
 use crate::model::id::{PostId, UserId, millis_of};
@@ -49,8 +49,8 @@ impl PostEvent {
 
 impl PostEvent {
     /// The event of a like; none where the signal is another.
-    pub fn liked(post: PostId, said: Said) -> Option<Self> {
-        let Said::Liked { event, user: actor } = said else { return None };
+    pub fn liked(post: PostId, said: SignalEvent) -> Option<Self> {
+        let SignalEvent::Liked { event, user: actor } = said else { return None };
         let at = from_millis(millis_of(event.uuid())).into();
         let cursor = Cursor(event.to_string());
         Some(Self { cursor, replayed: false, at, post, actor, comment: None })

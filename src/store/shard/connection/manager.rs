@@ -24,9 +24,9 @@ impl managed::Manager for Manager {
         Box::pin(self.options.connect()).await
     }
 
-    async fn recycle(&self, link: &mut PgConnection, metrics: &Metrics) -> RecycleResult<Error> {
+    async fn recycle(&self, pg: &mut PgConnection, metrics: &Metrics) -> RecycleResult<Error> {
         if metrics.last_used() > TRUSTED {
-            link.ping().await?;
+            pg.ping().await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use async_graphql::parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type};
 use serde_json::{Map, Value, json};
 
-use super::thrower::Things;
+use super::fuzzer::Things;
 use crate::harness::client::PASSWORD;
 use crate::harness::schema::{ROOTS, Schema, named};
 
@@ -13,7 +13,7 @@ use crate::harness::schema::{ROOTS, Schema, named};
 pub const FRESH: &str = "fresh";
 
 /// An argument or a field of an input object, or the items of such a list; and the document around it.
-pub struct Spot {
+pub struct InputPosition {
     pub document: String,
     /// The root field's name, or the one of the field within another type.
     pub field: String,
@@ -27,14 +27,14 @@ pub struct Spot {
     variables: Map<String, Value>,
 }
 
-impl fmt::Display for Spot {
+impl fmt::Display for InputPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let items = if self.in_list { "[]" } else { "" };
         write!(f, "{}({}{items})", self.field, self.path.join("."))
     }
 }
 
-impl Spot {
+impl InputPosition {
     /// The name of the type that is wanted here.
     pub fn kind(&self) -> &str {
         named(&self.of).as_str()
@@ -72,17 +72,17 @@ fn freshen(value: &mut Value, fresh: usize) {
 }
 
 /// Every argument of every field.
-pub fn all(schema: &Schema, things: &Things) -> Vec<Spot> {
-    let mut spots = Vec::new();
+pub fn all(schema: &Schema, things: &Things) -> Vec<InputPosition> {
+    let mut positions = Vec::new();
     for of in schema.objects() {
         for field in schema.fields(of).into_iter().filter(|field| !field.arguments.is_empty()) {
             for argument in &field.arguments {
                 let finder = Finder { schema, things, of, field, argument: &argument.node };
-                finder.find(&argument.node, &[], &mut spots);
+                finder.find(&argument.node, &[], &mut positions);
             }
         }
     }
-    spots
+    positions
 }
 
 /// Finds the places in one argument.
@@ -95,21 +95,21 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn find(&self, value: &InputValueDefinition, above: &[String], spots: &mut Vec<Spot>) {
+    fn find(&self, value: &InputValueDefinition, above: &[String], positions: &mut Vec<InputPosition>) {
         let mut path = above.to_vec();
         path.push(value.name.node.to_string());
         let of = &value.ty.node;
         let has_default = value.default_value.is_some();
-        spots.push(Spot { has_default, ..self.spot(path.clone(), of.clone(), false) });
+        positions.push(InputPosition { has_default, ..self.position(path.clone(), of.clone(), false) });
         if let BaseType::List(item) = &of.base {
-            spots.push(self.spot(path.clone(), Type::clone(item), true));
+            positions.push(self.position(path.clone(), Type::clone(item), true));
         }
         for field in self.schema.input_fields(named(of)) {
-            self.find(field, &path, spots);
+            self.find(field, &path, positions);
         }
     }
 
-    fn spot(&self, path: Vec<String>, of: Type, in_list: bool) -> Spot {
+    fn position(&self, path: Vec<String>, of: Type, in_list: bool) -> InputPosition {
         let name = self.field.name.node.as_str();
         let mut variables = Map::new();
         let (mut defined, mut given) = (Vec::new(), Vec::new());
@@ -127,7 +127,7 @@ impl Finder<'_> {
             if self.schema.is_composite(named(&self.field.ty.node)) { "{ __typename }" } else { "" };
         let asked = format!("{name}({}) {selection}", given.join(", "));
         let document = self.document(&defined.join(", "), &asked);
-        Spot { document, field: name.to_owned(), path, of, in_list, has_default: false, variables }
+        InputPosition { document, field: name.to_owned(), path, of, in_list, has_default: false, variables }
     }
 
     /// The way from a root to the type.

@@ -26,7 +26,7 @@ const SESSION: &str = "set statement_timeout = 0; set idle_in_transaction_sessio
     set lock_timeout = '5s'";
 
 /// Two sessions: one that works, and one that holds the lock meanwhile.
-pub struct Link {
+pub struct MigrationConnection {
     shard: String,
     /// Whom the processes connect as.
     pub role: String,
@@ -35,7 +35,7 @@ pub struct Link {
     wait: Duration,
 }
 
-impl Link {
+impl MigrationConnection {
     /// `served` is the address that processes use, where it is another one.
     pub async fn open(direct: &Endpoint, served: &Endpoint, wait: Duration) -> anyhow::Result<Self> {
         let unreachable = || format!("shard {} can't be reached", direct.shard);

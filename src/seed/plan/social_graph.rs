@@ -14,7 +14,7 @@ const DEMO_FOLLOWS: usize = 40;
 const DEMO_FOLLOWERS: usize = 30;
 
 /// How people hang together.
-pub struct Crowd {
+pub struct SocialGraph {
     /// Follower, followed.
     pub follows: Vec<(usize, usize)>,
     followers: HashMap<usize, Vec<usize>>,
@@ -23,7 +23,7 @@ pub struct Crowd {
     pub known: WeightedIndex<f64>,
 }
 
-impl Crowd {
+impl SocialGraph {
     /// Draws who follows whom among so many people.
     pub fn draw(count: usize, random: &mut StdRng) -> Self {
         let mut ranks: Vec<usize> = (1..count).collect();

@@ -42,7 +42,7 @@ const NAME_TRIES: usize = 30;
 
 /// The plan and what it is carried out with. Cheap to clone.
 #[derive(Clone)]
-pub struct Cast {
+pub struct Seeder {
     domain: Domain,
     plan: Arc<Plan>,
     painters: Arc<Semaphore>,
@@ -50,7 +50,7 @@ pub struct Cast {
     keys: Arc<str>,
 }
 
-impl Cast {
+impl Seeder {
     pub fn new(domain: &Domain, plan: Arc<Plan>, size: &Size) -> Self {
         Self {
             domain: domain.clone(),
@@ -168,11 +168,11 @@ impl Cast {
     }
 
     pub async fn follow(self, person: Viewer, followed: Viewer) -> anyhow::Result<()> {
-        Ok(passed_over(self.domain.follow_user(&person, followed.user).await)?)
+        Ok(ignore_gone(self.domain.follow_user(&person, followed.user).await)?)
     }
 
     pub async fn like(self, person: Viewer, post: PostId) -> anyhow::Result<()> {
-        Ok(passed_over(self.domain.set_like(&person, post, true).await)?)
+        Ok(ignore_gone(self.domain.set_like(&person, post, true).await)?)
     }
 
     /// Writes the comments of a post, one after the other, because some answer others. `index` is their
@@ -186,7 +186,7 @@ impl Cast {
             let request = Request::new("createComment", self.key(&format!("c{index}-{number}"))?, &new)?;
             match self.domain.create_comment(&people[comment.author], new, request).await {
                 Ok(created) => written.push(created.id),
-                Err(error) => return Ok(passed_over(Err(error))?),
+                Err(error) => return Ok(ignore_gone(Err(error))?),
             }
         }
         Ok(())
@@ -205,7 +205,7 @@ impl Cast {
             let message = NewMessage::parse(to, Some(text), Vec::new(), None, None)?;
             let key = self.key(&format!("m{index}-{number}"))?;
             if let Err(error) = self.domain.send_message(&people[*speaker], key, message).await {
-                return Ok(passed_over(Err(error))?);
+                return Ok(ignore_gone(Err(error))?);
             }
         }
         Ok(())
@@ -227,7 +227,7 @@ fn viewer_of(domain: &Domain, user: &user::Model) -> Viewer {
 }
 
 /// People use the network while it is being filled: what they have deleted or closed is passed over.
-fn passed_over(result: Result<()>) -> Result<()> {
+fn ignore_gone(result: Result<()>) -> Result<()> {
     match result {
         Err(Error::NotFound(_) | Error::Forbidden(_)) => Ok(()),
         other => other,

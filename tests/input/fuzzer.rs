@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::spot::Spot;
+use super::position::InputPosition;
 use crate::harness::client::{Client, PASSWORD, Person, Socket, picture, text};
 use crate::harness::eventually;
 use crate::harness::schema::Schema;
@@ -28,7 +28,7 @@ pub struct Things {
 }
 
 /// One who is signed in, and throws.
-pub struct Thrower {
+pub struct Fuzzer {
     pub things: Things,
     codes: HashSet<String>,
     person: Person,
@@ -54,9 +54,9 @@ const INSIDES: [&str; 8] =
 /// Asked behind a subscription: when it is answered, so was what is wrong with the subscription.
 const FENCE: &str = "{ viewer { notifications(first: 1) { unreadCount nodes { id } } } }";
 
-impl Thrower {
+impl Fuzzer {
     pub async fn new(client: &Client, schema: &Schema) -> Self {
-        let person = client.sign_up("thrower").await;
+        let person = client.sign_up("fuzzer").await;
         let socket = Mutex::new(person.client.socket().await);
         Self {
             things: things(client, &person).await,
@@ -69,26 +69,31 @@ impl Thrower {
     }
 
     /// Throws a value. The error is what is wrong with the answer; true: it was refused, and named.
-    pub async fn throw(&self, spot: &Spot, value: &Value) -> Result<bool, String> {
-        let variables = spot.with(value, self.thrown.fetch_add(1, Ordering::Relaxed));
-        let judged = if spot.is_live() {
-            self.throw_live(spot, value, &variables).await
+    pub async fn throw(&self, position: &InputPosition, value: &Value) -> Result<bool, String> {
+        let variables = position.with(value, self.thrown.fetch_add(1, Ordering::Relaxed));
+        let judged = if position.is_live() {
+            self.throw_live(position, value, &variables).await
         } else {
-            self.throw_once(spot, value, &variables).await
+            self.throw_once(position, value, &variables).await
         };
         judged.map_err(|fault| {
             let mut shown = value.to_string();
             shown.truncate(shown.floor_char_boundary(200));
-            format!("{spot} with {shown}: {fault}")
+            format!("{position} with {shown}: {fault}")
         })
     }
 
-    async fn throw_once(&self, spot: &Spot, value: &Value, variables: &Value) -> Result<bool, String> {
-        let leaver = if spot.field == "signOut" { Some(self.leaver.lock().await) } else { None };
+    async fn throw_once(
+        &self,
+        position: &InputPosition,
+        value: &Value,
+        variables: &Value,
+    ) -> Result<bool, String> {
+        let leaver = if position.field == "signOut" { Some(self.leaver.lock().await) } else { None };
         let client = leaver.as_deref().unwrap_or(&self.person.client);
-        let body = json!({ "query": spot.document, "variables": variables });
+        let body = json!({ "query": position.document, "variables": variables });
         let mut request = client.http.post(client.url());
-        if spot.field == "uploadMedia" && spot.path != ["file"] {
+        if position.field == "uploadMedia" && position.path != ["file"] {
             let file = reqwest::multipart::Part::bytes(picture(8, 8)).mime_str("image/jpeg");
             let form = reqwest::multipart::Form::new()
                 .text("operations", body.to_string())
@@ -111,12 +116,17 @@ impl Thrower {
         {
             *leaver = sign_in(&leaver, "leaver").await;
         }
-        self.judge(spot, value, &body)
+        self.judge(position, value, &body)
     }
 
-    async fn throw_live(&self, spot: &Spot, value: &Value, variables: &Value) -> Result<bool, String> {
+    async fn throw_live(
+        &self,
+        position: &InputPosition,
+        value: &Value,
+        variables: &Value,
+    ) -> Result<bool, String> {
         let mut socket = self.socket.lock().await;
-        let id = socket.subscribe(&spot.document, variables.clone()).await;
+        let id = socket.subscribe(&position.document, variables.clone()).await;
         let fence = socket.subscribe(FENCE, json!({})).await;
         let mut named = false;
         loop {
@@ -127,7 +137,7 @@ impl Thrower {
                 Some("complete") if message["id"] == json!(fence) => break,
                 _ => continue,
             };
-            let judged = self.judge(spot, value, &answer);
+            let judged = self.judge(position, value, &answer);
             // What comes late is another throw's, whose name it has.
             if message["id"] == json!(id) {
                 named |= judged?;
@@ -137,7 +147,7 @@ impl Thrower {
         Ok(named)
     }
 
-    fn judge(&self, spot: &Spot, value: &Value, body: &Value) -> Result<bool, String> {
+    fn judge(&self, position: &InputPosition, value: &Value, body: &Value) -> Result<bool, String> {
         let whole = body.to_string();
         if let Some(inside) = INSIDES.iter().find(|inside| whole.to_lowercase().contains(**inside)) {
             return Err(format!("says {inside:?}: {whole}"));
@@ -160,7 +170,7 @@ impl Thrower {
             if matches!(code, "BAD_USER_INPUT" | "PAGE_SIZE_INVALID" | "CURSOR_INVALID") {
                 let field = error["extensions"]["field"].as_str();
                 // Null is as good as nothing, and then another argument may have to be there.
-                if !field.is_some_and(|field| value.is_null() || spot.is_meant_by(field)) {
+                if !field.is_some_and(|field| value.is_null() || position.is_meant_by(field)) {
                     return Err(format!("names {field:?}: {whole}"));
                 }
                 named = true;
@@ -199,7 +209,7 @@ async fn things(client: &Client, person: &Person) -> Things {
     })
     .await;
     Things {
-        email: "thrower@example.org".to_owned(),
+        email: "fuzzer@example.org".to_owned(),
         user: other.id,
         post,
         comment: text(&comment["createComment"]["comment"]["id"]),
