@@ -1,6 +1,6 @@
-//! The shards: routing, transactions, reads, and one file of queries a noun.
+//! The data access layer: routing to shards, transactions, reads, and one file of queries per table.
 //!
-//! A caller names the slot of what it wants; only this module knows which shard that is.
+//! Callers name the slot of a row; only this module knows which shard owns it.
 
 pub mod audit;
 pub mod claim;
@@ -50,10 +50,10 @@ use statement::sql_with;
 pub use tables::{LoadErrors, Loaded, Rows, Tables};
 pub use tx::Tx;
 
-/// How often a transaction is run again after a serialization failure or a deadlock.
+/// How many times a transaction is retried after a serialization failure or a deadlock.
 const MAX_RETRIES: u32 = 4;
 
-/// Events of a transaction that was committed on this shard (by index).
+/// The events of a committed transaction, with the index of its shard.
 #[derive(Debug)]
 pub struct Committed {
     pub shard: usize,
@@ -64,7 +64,7 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Written<'a> {
     pub shard: &'a Shard,
-    /// How far the shard's log went behind it.
+    /// The position in the shard's write-ahead log after the commit.
     pub position: WalPosition,
 }
 
@@ -80,8 +80,8 @@ struct Inner {
 }
 
 impl Store {
-    /// Reads the shard map from the shards that answer. At least one must, and must have been migrated.
-    /// Committed events go to `committed`; where it is full they wait in the outbox for the sweeper.
+    /// Reads the shard map from the shards. At least one must answer and must have been migrated. Committed
+    /// events are sent to `committed`; when it is full they stay in the outbox for the sweeper.
     pub async fn open(
         config: &ShardConfig,
         clock: Clock,
@@ -96,7 +96,7 @@ impl Store {
         Ok(Self(Arc::new(Inner { shards, map: ArcSwap::from_pointee(map), clock, committed })))
     }
 
-    /// Takes the newest map that can be read, if it is newer than the one in memory.
+    /// Loads the newest map that can be read, if it is newer than the one in memory.
     pub async fn refresh_map(&self) -> anyhow::Result<()> {
         let maps = read_maps(&self.0.shards).await;
         for (shard, map) in self.0.shards.iter().zip(&maps) {
@@ -121,12 +121,12 @@ impl Store {
         &self.0.shards
     }
 
-    /// Finds out, again and again, which shards answer, so that nobody waits for those that do not.
+    /// Probes the shards until dropped, so that requests fail fast while one is down.
     pub async fn watch(self) {
         join_all(self.0.shards.iter().map(|shard| shard.watch())).await;
     }
 
-    /// Closes the connections that nobody uses, and lends no more.
+    /// Closes idle connections and stops lending new ones.
     pub fn close(&self) {
         self.0.shards.iter().for_each(|shard| shard.close());
     }
@@ -146,9 +146,9 @@ impl Store {
         &self.0.shards[self.owner(slot)]
     }
 
-    /// Runs one transaction on the slot's shard: the rows, the counters and the events, or nothing. It is
-    /// run again after a serialization failure, a deadlock or a statement that the server wants prepared anew, so
-    /// `work` has no effects outside `Tx`.
+    /// Runs one transaction on the slot's shard: rows, counters and events are committed together. It is
+    /// retried after a serialization failure, a deadlock or a stale prepared statement, so `work` must have
+    /// no effects outside `Tx`.
     pub async fn tx<T, F, R>(&self, slot: Slot, work: F) -> Result<T>
     where
         F: Fn(Tx) -> R,
@@ -157,7 +157,7 @@ impl Store {
         Ok(self.run_tx(slot, false, work).await?.0)
     }
 
-    /// The same; and, if the shard has replicas, up to where its log has it.
+    /// Like [`Store::tx`]; also returns the log position of the commit if the shard has replicas.
     pub async fn tx_at<T, F, R>(&self, slot: Slot, work: F) -> Result<(T, Option<Written<'_>>)>
     where
         F: Fn(Tx) -> R,
@@ -194,7 +194,7 @@ impl Store {
             .ask(async |connection| {
                 connection.begin().await.map_err(failure)?;
                 let tx = Tx::new(connection, slot, self.0.clock.clone());
-                // Boxed, so that the many futures that hold a transaction stay small.
+                // Boxed to keep the futures of callers small.
                 match Box::pin(work(tx.clone())).await {
                     Ok(value) => Ok((value, tx.commit(locate && shard.has_replica()).await?)),
                     Err(error) => {
@@ -205,7 +205,7 @@ impl Store {
             })
             .await?;
         if !events.is_empty() {
-            // A full queue is no loss: the rows are in the outbox, and the sweeper takes what is left there.
+            // If the queue is full, nothing is lost: the sweeper publishes what is left in the outbox.
             let _ = self.0.committed.try_send(Committed { shard: index, events });
         }
         Ok((value, position.map(|position| Written { shard, position })))
@@ -219,7 +219,7 @@ impl Store {
         self.shard(slot).ask(work).await
     }
 
-    /// Reads from a shard's primary by its index: for work that goes over all shards.
+    /// Reads from a shard's primary by index, for work that goes over all shards.
     pub async fn read_shard<T, F>(&self, index: usize, work: F) -> Result<T>
     where
         F: AsyncFnOnce(Connection) -> Result<T>,
@@ -227,8 +227,8 @@ impl Store {
         self.0.shards[index].ask(work).await
     }
 
-    /// Asks every shard that owns one of the keys once, side by side. A shard that can't be read leaves
-    /// its error in place of its rows.
+    /// Queries each shard that owns some of the keys once, concurrently. A shard that can't be read yields
+    /// its error.
     pub async fn scatter<K, T, F, R>(
         &self,
         keys: Vec<K>,
@@ -242,7 +242,7 @@ impl Store {
         self.scatter_by_shard(keys, slot, work).await.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// The same, each answer with the index of its shard.
+    /// Like [`Store::scatter`], with the index of the shard for each answer.
     pub async fn scatter_by_shard<K, T, F, R>(
         &self,
         keys: Vec<K>,
@@ -262,8 +262,8 @@ impl Store {
         .await
     }
 
-    /// Runs one transaction on every shard that owns one of the keys, side by side. What is done on one is not
-    /// undone when another can't be reached.
+    /// Runs one transaction on each shard that owns some of the keys, concurrently. There is no atomicity
+    /// across shards.
     pub async fn scatter_tx<K, T, F, R>(
         &self,
         keys: Vec<K>,
@@ -283,7 +283,7 @@ impl Store {
         .await
     }
 
-    /// The keys by the shard that owns them.
+    /// Groups the keys by the index of their shard.
     fn group<K>(&self, keys: Vec<K>, slot: impl Fn(&K) -> Slot) -> HashMap<usize, Vec<K>> {
         let map = self.0.map.load();
         let mut groups: HashMap<usize, Vec<K>> = HashMap::new();

@@ -1,7 +1,6 @@
-//! The claims on names: one row for each name in use, in the slot of the name.
+//! Claims on names: one row for each name in use, in the slot of the name.
 //!
-//! Every change of a row compares who holds it, in which state and until when, so that of two that
-//! would change it one finds that it is too late.
+//! Each update compares holder, state and expiry, so when two race, one finds that it came too late.
 
 use std::sync::LazyLock;
 
@@ -49,16 +48,16 @@ pub async fn find(connection: &Connection, name: &Name) -> Result<Option<Model>>
     Entity::find_by_id(key(name)).one(connection).await.map_err(failure)
 }
 
-/// Takes a free name. A name that is held is not taken: its claim is returned.
+/// Claims a free name. If the name is taken, its claim is returned.
 pub async fn take(tx: &Tx, wanted: &Model) -> Result<Option<Model>> {
-    // Twice, because who holds the name may free it between the two statements.
+    // Twice, because the name may be released between the two statements.
     for _ in 0..2 {
         let inserted = Entity::insert(wanted.clone().into_active_model())
             .on_conflict_do_nothing()
             .exec_without_returning(tx.connection())
             .await
             .map_err(failure)?;
-        // A row that was left out for a conflict comes as `Inserted(0)`.
+        // A row that was skipped by `on conflict` is reported as `Inserted(0)`.
         if matches!(inserted, TryInsertResult::Inserted(1)) {
             return Ok(None);
         }
@@ -85,7 +84,7 @@ fn unchanged(claim: &Model) -> [Value; 6] {
     ]
 }
 
-/// Changes a claim into another of the same user. False: it was changed meanwhile.
+/// Replaces a claim by another of the same user. False if it was changed meanwhile.
 pub async fn change(tx: &Tx, from: &Model, to: &Model) -> Result<bool> {
     let sql = format!("update claims set state = $7, fence = $8, expires_at = $9 where {UNCHANGED}");
     let [slot, kind, name, user, state, expires_at] = unchanged(from);
@@ -95,14 +94,14 @@ pub async fn change(tx: &Tx, from: &Model, to: &Model) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Frees the name. False: the claim was changed meanwhile.
+/// Releases the name. False if the claim was changed meanwhile.
 pub async fn free(tx: &Tx, claim: &Model) -> Result<bool> {
     let sql = format!("delete from claims where {UNCHANGED}");
     let done = tx.connection().execute_raw(sql_with(&sql, unchanged(claim))).await.map_err(failure)?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Lets a name that this user holds rest until then, in whatever state the claim is.
+/// Reserves the user's former name for them until then, in whatever state the claim is.
 pub async fn rest(tx: &Tx, name: &Name, user: Uuid, until: OffsetDateTime) -> Result<()> {
     let sql = "update claims set state = $5, expires_at = $6
         where slot = $1 and kind = $2 and name = $3 and user_id = $4";
@@ -113,8 +112,8 @@ pub async fn rest(tx: &Tx, name: &Name, user: Uuid, until: OffsetDateTime) -> Re
     Ok(())
 }
 
-/// Takes claims of this shard that are not confirmed and whose time is up, and moves their time to
-/// `until`: nobody else takes them before, and one that can't be settled does not hold up the others.
+/// Leases expired, unconfirmed claims of this shard by moving their expiry to `until`: no other worker takes
+/// them before, and one that can't be settled does not hold up the others.
 pub async fn lease_due(
     shard: &Shard,
     now: OffsetDateTime,
@@ -138,7 +137,7 @@ struct Owner {
     user_id: Uuid,
 }
 
-/// Who claims these names, which all lie on one shard.
+/// Who claims these names, all on one shard.
 pub async fn owners(connection: &Connection, names: &[Name]) -> Result<Vec<UserId>> {
     let slots: Vec<i16> = names.iter().map(|name| name.slot().column()).collect();
     let kinds: Vec<i16> = names.iter().map(|name| name.kind().column()).collect();

@@ -1,9 +1,9 @@
-//! Point reads of many requests, asked of a shard together.
+//! Batches point reads of many requests into one query.
 //!
-//! Keys that arrive while a query is under way wait for it and go with the next one, so that the shard
-//! sees one statement at a time for each table however many requests there are, and a busier process
-//! asks larger batches instead of more. A read never joins a query that was already sent: whoever asks
-//! after a commit sees it.
+//! Keys that arrive while a query is running wait and are sent together in the next one. A shard sees one
+//! statement at a time per table, however many requests there are, and under load the batches grow instead of
+//! their number. A read is never added to a query that was already sent, so a read that starts after a commit
+//! sees that commit.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -17,15 +17,15 @@ use super::shard::{Connection, Shard};
 use crate::model::id::Slot;
 use crate::model::{Error, Result};
 
-/// The most keys in one statement; more wait for the next.
+/// The maximum number of keys in one statement; the rest wait for the next.
 const MAX_KEYS: usize = 1000;
-/// How many askers may wait for one table of one shard; more are refused. An event has all who listen to its
-/// topic ask at once, so there are more places than a process has sockets by default.
+/// How many callers may wait for one table of one shard; more are refused. One event can make every listener
+/// of its topic read at once, so this is larger than the default limit of sockets.
 const QUEUE: usize = 32 * 1024;
-/// How often the other tasks of the process go first, before it is looked whether more keys have come.
+/// How many times to yield to other tasks before checking for more keys.
 const YIELDS: usize = 2;
 
-/// A table, or a question about one, that is read by key.
+/// A table, or a query on one, that is read by key.
 pub trait Batch: Send + Sync + 'static {
     type Key: Copy + Eq + Hash + Debug + Send + Sync + 'static;
     type Row: Send + Sync + 'static;
@@ -59,7 +59,7 @@ impl<B: Batch> Coalescer<B> {
         Self { asks }
     }
 
-    /// Reads these keys; those without a row are absent from the answer.
+    /// Reads these keys. Keys without a row are missing from the result.
     pub async fn load(&self, keys: Vec<B::Key>) -> Result<Arc<Found<B>>> {
         let (answer, answered) = oneshot::channel();
         self.asks.try_send(Ask { keys, answer }).map_err(|_| Error::ShardUnavailable)?;
@@ -72,8 +72,8 @@ async fn run<B: Batch>(shard: Arc<Shard>, mut queue: mpsc::Receiver<Ask<B>>) {
     while let Some(first) = queue.recv().await {
         let mut asks = vec![first];
         let mut waiting = asks[0].keys.len();
-        // As long as requests that are ready to run bring more keys, they are let in: a busy process asks
-        // fewer and larger questions. With none, this takes no time.
+        // Let runnable requests add their keys first, so that a busy process sends fewer and larger queries.
+        // When the process is idle this takes no time.
         loop {
             for _ in 0..YIELDS {
                 tokio::task::yield_now().await;
@@ -94,7 +94,7 @@ async fn run<B: Batch>(shard: Arc<Shard>, mut queue: mpsc::Receiver<Ask<B>>) {
         }
         let answer = ask_shard::<B>(&shard, &asks).await;
         for ask in asks {
-            // Whoever gave up waiting does not mind.
+            // The caller may have stopped waiting.
             let _ = ask.answer.send(answer.clone());
         }
     }

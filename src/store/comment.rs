@@ -15,8 +15,8 @@ use super::{Connection, Tx, sql_with};
 use crate::model::Result;
 use crate::model::id::{CommentId, PostId, Slot, UserId};
 
-/// A comment's row; a reply has the comment that it answers as parent. `n` is its number in its post, by
-/// which the post's stream is read.
+/// A comment's row. For a reply, `parent_id` is the comment that it answers. `n` is its number within the
+/// post, by which the post's stream is read.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "comments")]
 pub struct Model {
@@ -86,9 +86,9 @@ struct Number {
     n: i64,
 }
 
-/// Counts new comments on posts, each named once. The number of each post's last one; those that are gone are left
-/// out. The posts' rows are held until the transaction ends, so that the numbers are given in the order of the
-/// commits and have no holes.
+/// Adds to the comment counts of posts, each given once. Returns each post's last number; deleted posts are
+/// missing. The posts' rows are locked until the transaction ends, so that comments are numbered in commit
+/// order and without gaps.
 pub async fn count(tx: &Tx, by: &BTreeMap<PostId, i32>) -> Result<HashMap<PostId, i64>> {
     let sql = "with held as materialized (
             select id from posts where id = any($1) and deleted_at is null order by id for no key update)
@@ -104,7 +104,7 @@ pub async fn count(tx: &Tx, by: &BTreeMap<PostId, i32>) -> Result<HashMap<PostId
     Ok(rows.into_iter().map(|row| (PostId::from_row(row.id), row.n)).collect())
 }
 
-/// Inserts comments that were counted in their posts, and counts them in the comments that they answer.
+/// Inserts comments that were counted, and adds them to the reply counts of their parents.
 pub async fn insert(tx: &Tx, comments: &[Model]) -> Result<()> {
     let sql = "insert into comments (id, post_id, author_id, parent_id, text, mention_ids, n, created_at)
         select id, post_id, author_id, nullif(parent_id, $9), text, mention_ids::uuid[], n, created_at
@@ -151,7 +151,7 @@ pub async fn find(tx: &Tx, ids: &[CommentId]) -> Result<HashMap<CommentId, Model
     Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
 }
 
-/// In which order a list stands.
+/// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Newest,

@@ -56,13 +56,13 @@ impl Model {
         ConversationKind::from_row(self.kind)
     }
 
-    /// Of a direct conversation, whom this member has it with.
+    /// In a direct conversation: the other member.
     pub fn other(&self, member: UserId) -> Option<UserId> {
         let (low, high) = (UserId::from_row(self.low_id?), UserId::from_row(self.high_id?));
         Some(if low == member { high } else { low })
     }
 
-    /// The thread of a post to which nobody has written yet.
+    /// The thread of a post without messages.
     pub fn unwritten_thread(post: PostId, created_at: OffsetDateTime) -> Self {
         Self {
             id: ConversationId::of_post(post).uuid(),
@@ -110,7 +110,7 @@ pub struct Standing {
     pub last_message_at: Option<OffsetDateTime>,
 }
 
-/// Where a conversation stands now.
+/// The current state of a conversation.
 pub async fn standing(connection: &Connection, id: ConversationId) -> Result<Option<Standing>> {
     let columns = &*COLUMNS;
     let sql = format!(
@@ -138,8 +138,8 @@ pub async fn of_pair(connection: &Connection, low: UserId, high: UserId) -> Resu
     Ok(row.map(|row| ConversationId::from_row(row.id)))
 }
 
-/// The direct conversation of two people, started where there is none. Of two that race, one starts it
-/// and the other waits here and finds it.
+/// The direct conversation of two users; created if missing. When two requests race, one creates it and the
+/// other waits here and finds it.
 pub async fn direct(tx: &Tx, slot: Slot, low: UserId, high: UserId) -> Result<ConversationId> {
     if let Some(id) = of_pair(tx.connection(), low, high).await? {
         return Ok(id);
@@ -178,7 +178,7 @@ pub async fn start_group(tx: &Tx, id: ConversationId, title: Option<&str>) -> Re
     Ok(())
 }
 
-/// Says that nobody is left in a group.
+/// Marks a group as ended: it has no members left.
 pub async fn end(tx: &Tx, id: ConversationId) -> Result<()> {
     let sql = "update conversations set ended_at = $2 where id = $1";
     let values = [id.uuid().into(), tx.clock().now().into()];
@@ -200,7 +200,7 @@ pub async fn delete_ended(connection: &Connection, id: ConversationId) -> Result
     Ok(())
 }
 
-/// The thread of a post, started where there is none.
+/// The thread of a post; created if missing.
 pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
     let id = ConversationId::of_post(post);
     let sql = "insert into conversations (id, kind, post_id, created_at) values ($1, $2, $3, $4)
@@ -211,7 +211,7 @@ pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
     Ok(id)
 }
 
-/// The conversations of these pairs (the lower id first) that have one.
+/// The direct conversations of these pairs (lower id first), where they exist.
 pub async fn of_pairs(
     tx: &Tx,
     pairs: &[(UserId, UserId)],
@@ -238,9 +238,8 @@ struct Pair {
     high_id: Uuid,
 }
 
-/// Holds conversations until the transaction ends, so that the numbers of their messages are given in the order of
-/// the commits and have no holes. In the order of their ids, so that two who hold several do not wait for each
-/// other.
+/// Locks conversations until the transaction ends, so that their messages are numbered in commit order and
+/// without gaps. Locks in the order of ids, to avoid deadlocks.
 pub async fn lock_all(tx: &Tx, ids: &[ConversationId]) -> Result<HashMap<ConversationId, Model>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = Entity::find()
@@ -253,7 +252,7 @@ pub async fn lock_all(tx: &Tx, ids: &[ConversationId]) -> Result<HashMap<Convers
     Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
 }
 
-/// Writes the counters of conversations that this transaction holds.
+/// Writes the counters of locked conversations.
 pub async fn write_counters(tx: &Tx, conversations: &[&Model]) -> Result<()> {
     let sql = "update conversations set seq = asked.seq, change = asked.change
         from unnest($1::uuid[], $2::integer[], $3::bigint[]) as asked (id, seq, change)
@@ -267,14 +266,15 @@ pub async fn write_counters(tx: &Tx, conversations: &[&Model]) -> Result<()> {
     Ok(())
 }
 
-/// Counts a change that is no new message, and holds the conversation until the transaction ends.
+/// Increments the change counter for a change that is not a new message. Locks the conversation until the
+/// transaction ends.
 pub async fn count_change(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
     let columns = &*COLUMNS;
     let sql = format!("update conversations set change = change + 1 where id = $1 returning {columns}");
     Model::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(tx.connection()).await.map_err(failure)
 }
 
-/// Holds the conversation until the transaction ends.
+/// Locks the conversation until the transaction ends.
 pub async fn lock(tx: &Tx, id: ConversationId) -> Result<Option<Model>> {
     let columns = &*COLUMNS;
     let sql = format!("select {columns} from conversations where id = $1 for no key update");

@@ -1,9 +1,9 @@
-//! Edges between people and things (who likes what, who follows whom): the table that decides, and its
-//! mirror on the other side.
+//! Edges between users and things: who likes what, who follows whom. Each edge is stored twice: the
+//! authoritative row, and a mirror on the other side's shard.
 //!
-//! An edge carries a version that is raised under its row's lock, and stays as a tombstone when it ends.
-//! A mirror applies only a greater version and counts only a transition, so that neither the order nor
-//! the number of deliveries matters.
+//! An edge has a version that is incremented under its row lock; when it ends it stays as a tombstone. A
+//! mirror only applies greater versions and only counts transitions, so the order and number of deliveries
+//! don't matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ impl Table {
     }
 }
 
-/// An edge that was changed where it is decided.
+/// An edge whose authoritative row was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub struct Changed {
     pub owner: Uuid,
@@ -50,8 +50,8 @@ pub struct Changed {
     pub version: i64,
 }
 
-/// Begins or ends edges, each named once, where they are decided. Those that were not so already. In the order of
-/// their keys, so that two who change several do not wait for each other.
+/// Starts or ends edges in the authoritative table; each may be given once. Returns those that changed. Rows
+/// are locked in the order of their keys to avoid deadlocks.
 pub async fn set(
     tx: &Tx,
     table: Table,
@@ -62,7 +62,7 @@ pub async fn set(
         return Ok(Vec::new());
     }
     let (name, owner_column, other_column) = table.names();
-    // Without a row there is nothing to end.
+    // If there is no row, there is nothing to end.
     let sql = if active {
         format!(
             "insert into {name} as edge ({owner_column}, {other_column}, active, version, changed_at)
@@ -88,13 +88,13 @@ pub async fn set(
     let (owners, others): (Vec<Uuid>, Vec<Uuid>) = edges.iter().copied().unzip();
     let statement = sql_with(&sql, [owners.into(), others.into(), tx.clock().now().into()]);
     match Changed::find_by_statement(statement).all(tx.connection()).await.map_err(failure) {
-        // Of the owners only a post can go, and take its row with it.
+        // Only a post can be deleted while it owns edges.
         Err(error) if is_orphan(&error) => Err(Error::NotFound("post")),
         changed => changed,
     }
 }
 
-/// Brings a mirror to a version of its edge. What it adds to the count of the owner's edges: 1, 0 or -1.
+/// Applies a version of the edge to its mirror. Returns the change of the owner's count: 1, 0 or -1.
 pub async fn mirror(tx: &Tx, table: Table, pair: (Uuid, Uuid), active: bool, version: i64) -> Result<i32> {
     let known = hold(tx, table, pair).await?;
     if known.version >= version {
@@ -104,15 +104,14 @@ pub async fn mirror(tx: &Tx, table: Table, pair: (Uuid, Uuid), active: bool, ver
     Ok(i32::from(active) - i32::from(known.active))
 }
 
-/// How an edge stands.
+/// The state of an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub struct Known {
     pub active: bool,
     pub version: i64,
 }
 
-/// Locks a mirror's row until the transaction ends. One that was never there is put there, as ended and
-/// at version 0.
+/// Locks a mirror's row until the transaction ends. A missing row is inserted as ended, at version 0.
 pub async fn hold(tx: &Tx, table: Table, (owner, other): (Uuid, Uuid)) -> Result<Known> {
     let (name, owner_column, other_column) = table.names();
     let insert = format!(
@@ -135,7 +134,7 @@ pub async fn hold(tx: &Tx, table: Table, (owner, other): (Uuid, Uuid)) -> Result
         .ok_or_else(|| Error::internal(anyhow::anyhow!("a mirror went while it was locked")))
 }
 
-/// Writes how a mirror stands, whatever its version was. Only for who holds it, and has read the edge
+/// Overwrites a mirror regardless of its version. The caller must hold its lock and must have read the edge
 /// since.
 pub async fn write(
     tx: &Tx,
@@ -250,8 +249,8 @@ impl Batch for IsLiked {
     }
 }
 
-/// Changes the count of likes of posts, each named once; in the transaction that writes the likes. False if one of
-/// them is gone.
+/// Changes the like counts of posts, each given once, in the transaction that writes the likes. False if one
+/// of the posts is gone.
 pub async fn count_likes(tx: &Tx, by: &BTreeMap<PostId, i32>) -> Result<bool> {
     let sql = "with held as materialized (
             select id from posts where id = any($1) and deleted_at is null order by id for no key update)

@@ -1,11 +1,11 @@
-//! Writes of many requests, committed together.
+//! Group commit: writes of many requests in one transaction.
 //!
-//! A shard is written to by one transaction of a kind at a time. What arrives meanwhile waits for it and goes with
-//! the next one, so that a busier process commits larger groups instead of more of them. A request is answered when its
-//! group is committed.
+//! For each kind of write, writes that arrive at a shard while a transaction is running are collected and go
+//! into the next one, so that under load the groups grow instead of their number. A request is answered once
+//! its group is committed.
 //!
-//! A group that fails as a whole (a row that the database does not take, say) is made again one by one, so that a bad
-//! request fails alone.
+//! If a whole group fails, for example because the database rejects one row, its writes are retried one by
+//! one, so that only the bad request fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::model::id::Slot;
 use crate::model::wal::WalPosition;
 use crate::model::{Error, Result};
 
-/// The most writes in one transaction; more wait for the next.
+/// The maximum number of writes in one transaction; the rest wait for the next.
 const MAX_GROUP: usize = 64;
 /// How many writes of a kind may wait for one shard; more are refused.
 const QUEUE: usize = 8 * 1024;
-/// How many groups of a kind a shard may be given at once.
+/// How many groups of one kind may run on a shard at once.
 const MAX_RUNNING: usize = 4;
-/// How long a group may take before the next one no longer waits for it: it may be held up by a lock that concerns
-/// none of the others.
+/// How long to wait for a running group before the next one starts: it may be blocked by a lock that the
+/// others don't need.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// How often the other tasks of the process go first, before it is looked whether more writes have come.
+/// How many times to yield to other tasks before checking for more writes.
 const YIELDS: usize = 2;
 
 /// A kind of write of which several can be made in one transaction.
@@ -41,15 +41,16 @@ pub trait GroupWrite: Sized + Send + Sync + 'static {
     /// The slot that it writes to.
     fn slot(&self) -> Slot;
 
-    /// Makes all of these writes, which lie on one shard, in this transaction. An answer for each, in their order; one
-    /// that is refused has left nothing behind. An error fails the transaction. It is run again after a
-    /// serialization failure or a deadlock, so it has no effects outside `Tx`.
+    /// Performs all of these writes, which belong to one shard, in this transaction. Returns a result for
+    /// each, in order; a write that is refused must leave nothing behind. An error fails the whole
+    /// transaction. It is retried after a serialization failure or a deadlock, so it must have no effects
+    /// outside `Tx`.
     ///
-    /// Transactions of several processes run side by side: rows are locked in the order of their keys.
+    /// Other processes run such transactions concurrently: lock rows in the order of their keys.
     fn write(tx: &Tx, writes: &[Self]) -> impl Future<Output = Result<Vec<Result<Self::Made>>>> + Send;
 }
 
-/// What a request is told, and how far the shard's log goes behind it, if the shard has replicas.
+/// The result for a request, and the log position of the commit if the shard has replicas.
 type Answer<W> = Result<(<W as GroupWrite>::Made, Option<WalPosition>)>;
 
 struct Waiting<W: GroupWrite> {
@@ -73,7 +74,8 @@ impl<W: GroupWrite> GroupCommit<W> {
         Self { store: store.clone(), queues: queues.collect() }
     }
 
-    /// Makes a write; on return it is committed. Whoever stops waiting may find it made all the same.
+    /// Performs a write; when this returns, it is committed. If the caller stops waiting, the write may still
+    /// happen.
     pub async fn write(&self, write: W) -> Answer<W> {
         let queue = &self.queues[self.store.owner(write.slot())];
         let (answer, answered) = oneshot::channel();
@@ -107,7 +109,7 @@ async fn run<W: GroupWrite>(store: Store, mut queue: mpsc::Receiver<Waiting<W>>)
     while running.next().await.is_some() {}
 }
 
-/// As long as requests that are ready to run bring more writes, they are let in.
+/// Lets runnable requests add their writes first.
 async fn fill<W: GroupWrite>(queue: &mut mpsc::Receiver<Waiting<W>>, group: &mut Vec<Waiting<W>>) {
     while group.len() < MAX_GROUP {
         for _ in 0..YIELDS {
@@ -135,7 +137,7 @@ async fn commit<W: GroupWrite>(store: Arc<Store>, mut group: Vec<Waiting<W>>) {
     match transact(&store, &writes).await {
         Ok((made, position)) => {
             for (answer, made) in answers.into_iter().zip(made) {
-                // Whoever gave up waiting does not mind.
+                // The caller may have stopped waiting.
                 let _ = answer.send(made.map(|made| (made, position)));
             }
         }
@@ -145,7 +147,7 @@ async fn commit<W: GroupWrite>(store: Arc<Store>, mut group: Vec<Waiting<W>>) {
             }
         }
         Err(error) => {
-            tracing::debug!(%error, writes = writes.len(), "a group failed and is made one by one");
+            tracing::debug!(%error, writes = writes.len(), "a group failed; its writes are retried one by one");
             metrics::counter!("fowergram_groups_split_total").increment(1);
             for (write, answer) in writes.iter().zip(answers) {
                 let alone = transact(&store, std::slice::from_ref(write)).await;

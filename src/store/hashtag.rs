@@ -8,14 +8,14 @@ use super::{Connection, Tx, sql_with};
 use crate::model::id::{PostId, Slot};
 use crate::model::{Error, Result};
 
-/// How a post stands in a tag's list. One that was never there has version -1.
+/// A post's entry in a tag's list. A missing entry has version -1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub struct Known {
     pub active: bool,
     pub version: i64,
 }
 
-/// Brings the entry of a post to a version, and the tag's count with it. An older version changes nothing.
+/// Applies a version to a post's entry and updates the tag's count. Older versions change nothing.
 pub async fn index(tx: &Tx, name: &str, post: PostId, active: bool, version: i64) -> Result<()> {
     let known = hold(tx, name, post).await?;
     if known.version >= version {
@@ -24,7 +24,7 @@ pub async fn index(tx: &Tx, name: &str, post: PostId, active: bool, version: i64
     write(tx, name, post, known, Known { active, version }).await
 }
 
-/// Locks the entry of a post until the transaction ends; it is made where there is none.
+/// Locks a post's entry until the transaction ends; inserts it if missing.
 pub async fn hold(tx: &Tx, name: &str, post: PostId) -> Result<Known> {
     let insert = "insert into hashtag_posts (slot, name, post_id, active, version)
         values ($1, $2, $3, false, -1) on conflict do nothing";
@@ -39,7 +39,7 @@ pub async fn hold(tx: &Tx, name: &str, post: PostId) -> Result<Known> {
         .ok_or_else(|| Error::internal(anyhow::anyhow!("a tag's entry went while it was locked")))
 }
 
-/// Writes an entry that is held, whatever its version was, and the tag's count with it.
+/// Overwrites a locked entry regardless of its version, and updates the tag's count.
 pub async fn write(tx: &Tx, name: &str, post: PostId, known: Known, to: Known) -> Result<()> {
     let slot = tx.slot().column();
     let connection = tx.connection();

@@ -1,5 +1,4 @@
-//! The records that make a create idempotent. They lie in the slot that the create writes, in its
-//! transaction.
+//! Idempotency records of creates. They are in the slot that the create writes to, and in its transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +11,12 @@ use crate::model::id::{Slot, UserId};
 use crate::model::idempotency::Request;
 use crate::model::{Error, Result};
 
-/// What a create finds under its key.
+/// What was found under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record {
-    /// Nobody used the key: it is now taken, for the row with this id.
+    /// The key was unused and is now taken, for the row with this id.
     Fresh,
-    /// The same create was made before; this is the row that it made.
+    /// The same create has been done before; this is its row.
     Replayed(Uuid),
 }
 
@@ -29,7 +28,7 @@ struct Stored {
     result_id: Uuid,
 }
 
-/// What was made before by the same request.
+/// The row that the same request created before.
 pub async fn find(
     connection: &Connection,
     slot: Slot,
@@ -53,8 +52,8 @@ async fn stored(
     Stored::find_by_statement(sql_with(sql, values)).one(connection).await.map_err(failure)
 }
 
-/// Takes the key for the row `id`, or finds who took it. Of requests that race, one is first; the others
-/// wait here until it has committed, or has failed and left the key free.
+/// Takes the key for the row `id`, or returns who took it. When requests race, one is first; the others wait
+/// until it has committed, or has failed and released the key.
 pub async fn take(tx: &Tx, caller: UserId, request: &Request, id: Uuid) -> Result<Record> {
     let slot = tx.slot().column();
     let insert = "insert into idempotency (slot, caller_id, operation, key, input_hash, result_id)
@@ -100,7 +99,7 @@ struct StoredFor {
     result_id: Uuid,
 }
 
-/// The same as [`take`] for several creates, an answer for each.
+/// Like [`take`] for several creates, with a result for each.
 pub async fn take_all(tx: &Tx, takings: &[Taking<'_>]) -> Result<Vec<Result<Record>>> {
     let sql = "insert into idempotency (slot, caller_id, operation, key, input_hash, result_id)
         select slot, caller_id, operation, key, input_hash, result_id
@@ -126,7 +125,7 @@ pub async fn take_all(tx: &Tx, takings: &[Taking<'_>]) -> Result<Vec<Result<Reco
     Ok(takings.iter().map(record).collect())
 }
 
-/// What was made before under the keys of these creates, by the rows that they would make.
+/// Rows created before under the keys of these creates, by the ids they would use.
 async fn stored_for(tx: &Tx, takings: &[&Taking<'_>]) -> Result<HashMap<Uuid, StoredFor>> {
     let sql = "select asked.id as asked, input_hash, result_id
         from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[])
@@ -140,7 +139,7 @@ async fn stored_for(tx: &Tx, takings: &[&Taking<'_>]) -> Result<HashMap<Uuid, St
     Ok(rows.into_iter().map(|row| (row.asked, row)).collect())
 }
 
-/// Gives back the keys of creates that were taken in this transaction and come to nothing.
+/// Releases keys that were taken in this transaction by creates that were refused.
 pub async fn release(tx: &Tx, takings: &[Taking<'_>]) -> Result<()> {
     let sql = "delete from idempotency
         using unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) as asked (slot, caller_id, operation, key)
@@ -159,7 +158,7 @@ fn columns<'a>(takings: impl Iterator<Item = &'a Taking<'a>> + Clone) -> [Value;
     [slots.into(), callers.into(), operations.into(), keys.into()]
 }
 
-/// Forgets the records of this shard that are older than the time for which they are kept.
+/// Deletes this shard's records that are past their retention.
 pub async fn purge(connection: &impl ConnectionTrait, limit: i64) -> Result<u64> {
     let sql = "delete from idempotency where ctid = any(array(
         select ctid from idempotency where created_at < now() - interval '24 hours' limit $1))";

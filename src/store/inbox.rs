@@ -1,4 +1,4 @@
-//! Each member's list of conversations, on the member's shard. It follows the conversations by events.
+//! Each member's list of conversations, on the member's shard. It is updated by events.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, QueryResult};
@@ -72,7 +72,7 @@ impl Batch for Entry {
 #[derive(Debug, Clone)]
 pub struct Listed {
     pub entries: Vec<Model>,
-    /// In how many conversations of the list, on the page or not, there is something unread.
+    /// The number of conversations in the list with unread messages, on this page or not.
     pub unread: i64,
 }
 
@@ -90,7 +90,7 @@ impl FromQueryResult for ListedRow {
     }
 }
 
-/// A page of a user's conversations, the archived ones or the others; the one with the newest message first.
+/// A page of a user's conversations, archived or not, newest message first.
 pub async fn page(connection: &Connection, user: UserId, page: &Page, archived: bool) -> Result<Listed> {
     let (from, id) = match page.after {
         Some(place) => (Some(place.time()?), Some(place.id)),
@@ -118,8 +118,8 @@ struct Read {
     moved: bool,
 }
 
-/// Says that a user has read a conversation up to this number; never back. Whether that was new; `None` where
-/// the conversation is not in the user's list.
+/// Records that a user has read a conversation up to this message; never moves back. Returns whether that was
+/// new; `None` if the conversation is not in the user's list.
 pub async fn mark_read(
     tx: &Tx,
     user: UserId,
@@ -136,14 +136,14 @@ pub async fn mark_read(
     Ok(row.map(|row| row.moved))
 }
 
-/// What a user wants of a conversation; `None` leaves it.
+/// A user's settings for a conversation; `None` leaves one unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags {
     pub archived: Option<bool>,
     pub muted: Option<bool>,
 }
 
-/// Sets what is given. False: the conversation is not in the user's list.
+/// Sets the given flags. False if the conversation is not in the user's list.
 pub async fn set_flags(tx: &Tx, user: UserId, conversation: ConversationId, flags: Flags) -> Result<bool> {
     let sql = "update inbox set is_archived = coalesce($3, is_archived), is_muted = coalesce($4, is_muted)
         where user_id = $1 and conversation_id = $2 and left_at is null";
@@ -157,7 +157,7 @@ struct Muted {
     is_muted: bool,
 }
 
-/// Whether a user wants no notifications of a conversation's messages.
+/// Whether the user has muted a conversation.
 pub async fn is_muted(tx: &Tx, user: UserId, conversation: Uuid) -> Result<bool> {
     let sql = "select is_muted from inbox where user_id = $1 and conversation_id = $2";
     let values = [user.uuid().into(), conversation.into()];
@@ -165,19 +165,19 @@ pub async fn is_muted(tx: &Tx, user: UserId, conversation: Uuid) -> Result<bool>
     Ok(row.is_some_and(|row| row.is_muted))
 }
 
-/// How far a user's list has followed a conversation.
+/// Up to which change of a conversation a user's list is current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub struct Known {
     pub user_id: Uuid,
-    /// The conversation's counter as of which the membership is known.
+    /// The change counter as of which the membership is known.
     pub change: i64,
-    /// Up to which change the user's log tells of the conversation; unknown of old entries.
+    /// Up to which change the user's log is complete; unknown for old entries.
     pub logged_change: Option<i64>,
     /// Whether the user takes part.
     pub is_in: bool,
 }
 
-/// How far the lists of these users, all of one shard, have followed a conversation.
+/// For these users, all on one shard: how current their lists are for a conversation.
 pub async fn known(tx: &Tx, conversation: ConversationId, users: &[UserId]) -> Result<Vec<Known>> {
     let sql = "select user_id, change, logged_change, left_at is null as is_in from inbox
         where conversation_id = $1 and user_id = any($2)";
@@ -188,20 +188,21 @@ pub async fn known(tx: &Tx, conversation: ConversationId, users: &[UserId]) -> R
         .map_err(failure)
 }
 
-/// What a conversation's entry in a member's list is to say at least.
+/// The minimum that a conversation's entry in a member's list must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Update {
     pub user: UserId,
     pub last_seq: i32,
     pub last_message_at: OffsetDateTime,
-    /// Up to which message the user has read, if the entry does not know better.
+    /// Up to which message the user has read, unless the entry knows better.
     pub read_seq: i32,
-    /// The conversation's counter as of which the user was a member.
+    /// The change counter as of which the user was a member.
     pub change: i64,
     pub logged_change: i64,
 }
 
-/// Brings members' entries for a conversation forward; all of one shard, whose logs are locked.
+/// Updates members' entries for a conversation; never moves back. All members are on one shard, and their
+/// logs are locked.
 pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) -> Result<()> {
     let sql = "insert into inbox
             (user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change)
@@ -237,10 +238,10 @@ pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) ->
     Ok(())
 }
 
-/// Takes a conversation out of the lists of these users, all of one shard, who were no members when its
-/// counter stood at `change`. Who is known to have come later stays.
+/// Removes a conversation from the lists of these users, all on one shard, who were no members at `change`.
+/// Users who are known to have joined later keep it.
 pub async fn leave(tx: &Tx, conversation: ConversationId, users: &[UserId], change: i64) -> Result<()> {
-    // Also where the user was never in the list: who comes in by an event that is late stays out.
+    // Also for users without an entry, so that a late event can't add them again.
     let sql = "insert into inbox
             (user_id, conversation_id, last_seq, read_seq, last_message_at, left_at, change)
         select user_id, $1, 0, 0, $3, $3, $4 from unnest($2::uuid[]) as gone (user_id) order by user_id
@@ -253,7 +254,7 @@ pub async fn leave(tx: &Tx, conversation: ConversationId, users: &[UserId], chan
     Ok(())
 }
 
-/// Forgets which conversations people of this shard have left 30 days ago: nothing is so late.
+/// Deletes tombstones of conversations left more than 30 days ago; no event is delivered that late.
 pub async fn purge_left(connection: &impl ConnectionTrait, limit: i64) -> Result<u64> {
     let sql = "delete from inbox where ctid = any(array(
         select ctid from inbox where left_at < now() - interval '30 days' limit $1))";

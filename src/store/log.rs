@@ -1,5 +1,5 @@
-//! Each user's numbered log of what its streams tell. The numbers have no holes: rows are added under the
-//! lock on the user's row in `receivers`. Old rows are purged.
+//! Each user's numbered log of what their streams deliver. Numbers have no gaps, because rows are added under
+//! the lock on the user's row in `receivers`. Old rows are purged.
 
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
@@ -18,11 +18,11 @@ pub struct Row {
     pub n: i64,
     /// A number of [`LogTopic`].
     pub topic: i16,
-    /// What it tells of: a notification, a message, a conversation that was read, a follower.
+    /// The subject: a notification, a message, a conversation that was read, or a follower.
     pub ref_id: Uuid,
-    /// Who has read.
+    /// The user who has read.
     pub actor_id: Option<Uuid>,
-    /// Of a message: up to which of its conversation's changes the user was told before it. Of a read
+    /// For a message: the change of its conversation up to which the user was informed before. For a read
     /// marker: the number of the message.
     pub version: i64,
     pub at: OffsetDateTime,
@@ -34,7 +34,7 @@ impl Row {
     }
 }
 
-/// The rows of a user's log behind `after`.
+/// The rows of a user's log after `after`.
 pub async fn after(connection: &Connection, user: UserId, after: i64, limit: i64) -> Result<Vec<Row>> {
     let sql = "select user_id, n, topic, ref_id, actor_id, version, at from receiver_log
         where user_id = $1 and n > $2 order by n limit $3";
@@ -44,7 +44,7 @@ pub async fn after(connection: &Connection, user: UserId, after: i64, limit: i64
         .map_err(failure)
 }
 
-/// Something to be told to a user. The fields are those of [`Row`].
+/// A new log row. The fields are those of [`Row`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub user: UserId,
@@ -54,9 +54,9 @@ pub struct Entry {
     pub version: i64,
 }
 
-/// Locks what is told to these users, all of one shard, until the transaction ends.
+/// Locks the logs of these users, all on one shard, until the transaction ends.
 pub async fn lock(tx: &Tx, users: &[UserId]) -> Result<()> {
-    // In one order, so that two who lock several don't wait for each other.
+    // Always in the same order, to avoid deadlocks.
     let sql = "insert into receivers (user_id) select id from unnest($1::uuid[]) as asked(id) order by id
         on conflict (user_id) do update set n = receivers.n";
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
@@ -70,7 +70,7 @@ struct Last {
     n: i64,
 }
 
-/// Adds rows, each user's in the order given, to logs that are locked. The number of each user's last one.
+/// Appends rows to locked logs, in the given order for each user. Returns each user's last number.
 pub async fn append(tx: &Tx, entries: &[Entry]) -> Result<Vec<(UserId, i64)>> {
     if entries.is_empty() {
         return Ok(Vec::new());
@@ -107,7 +107,7 @@ pub async fn append(tx: &Tx, entries: &[Entry]) -> Result<Vec<(UserId, i64)>> {
     Ok(rows.into_iter().map(|row| (UserId::from_row(row.user_id), row.n)).collect())
 }
 
-/// Forgets what this shard's users were told more than seven days ago.
+/// Deletes log rows older than seven days.
 pub async fn purge(connection: &impl ConnectionTrait, limit: i64) -> Result<u64> {
     let sql = "delete from receiver_log where ctid = any(array(
         select ctid from receiver_log where at < now() - interval '7 days' limit $1))";
@@ -115,7 +115,7 @@ pub async fn purge(connection: &impl ConnectionTrait, limit: i64) -> Result<u64>
     Ok(done.rows_affected())
 }
 
-/// A receiver's row is there for as long as its lock is held.
+/// The error for a `receivers` row that is missing although it is locked.
 pub(super) fn gone() -> Error {
     Error::internal(anyhow::anyhow!("a receiver's row went while it was locked"))
 }

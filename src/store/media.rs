@@ -84,7 +84,7 @@ pub async fn lock(tx: &Tx, id: MediaId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid()).lock_exclusive().one(tx.connection()).await.map_err(failure)
 }
 
-/// Takes an upload from one state to the next; false if it was in another one.
+/// Moves an upload from one state to the next; false if it was in another state.
 pub async fn advance(tx: &Tx, id: MediaId, from: State, to: State) -> Result<bool> {
     let sql = "update media set state = $3, updated_at = $4 where id = $1 and state = $2";
     let values = [id.uuid().into(), (from as i16).into(), (to as i16).into(), tx.clock().now().into()];
@@ -92,7 +92,7 @@ pub async fn advance(tx: &Tx, id: MediaId, from: State, to: State) -> Result<boo
     Ok(done.rows_affected() == 1)
 }
 
-/// What is known of an image once it was worked on.
+/// What is known about an image after processing.
 #[derive(Debug, Clone)]
 pub struct Measured {
     pub width: i32,
@@ -115,7 +115,7 @@ pub async fn finish(tx: &Tx, id: MediaId, measured: &Measured) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Anything that is not READY → FAILED, with the reason that its owner reads.
+/// Any state but READY → FAILED, with the reason shown to its owner.
 pub async fn fail(tx: &Tx, id: MediaId, reason: &str) -> Result<()> {
     let sql = "update media set state = 3, failure = $2, updated_at = $3 where id = $1 and state <> 2";
     let values = [id.uuid().into(), reason.into(), tx.clock().now().into()];
@@ -123,8 +123,8 @@ pub async fn fail(tx: &Tx, id: MediaId, reason: &str) -> Result<()> {
     Ok(())
 }
 
-/// Marks what shows these images, if all of them are the owner's, ready and free (or used by the same
-/// already); else marks none and says false.
+/// Marks these images as used if all of them belong to the owner, are ready, and are unused or used by the
+/// same thing; otherwise marks none and returns false.
 pub async fn use_all(tx: &Tx, owner: UserId, ids: &[MediaId], used_by: Uuid) -> Result<bool> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let count = ids.len() as u64;
@@ -152,8 +152,8 @@ struct Used {
     used_by: Uuid,
 }
 
-/// Marks what shows these images, those of them that are their owner's, ready and free (or used by the same
-/// already). The images that were marked, with what shows them.
+/// Marks those of these images as used that belong to their owner, are ready, and are unused or used by the
+/// same thing. Returns the marked images, with what uses them.
 pub async fn use_each(tx: &Tx, uses: &[Use]) -> Result<HashSet<(MediaId, Uuid)>> {
     let sql = "update media set used_by = asked.used_by
         from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as asked (id, owner_id, used_by)
@@ -168,7 +168,7 @@ pub async fn use_each(tx: &Tx, uses: &[Use]) -> Result<HashSet<(MediaId, Uuid)>>
     Ok(rows.into_iter().map(|row| (MediaId::from_row(row.id), row.used_by)).collect())
 }
 
-/// Takes back, in the transaction that made it, a mark of [`use_each`].
+/// Undoes a mark of [`use_each`] in the same transaction.
 pub async fn unuse(tx: &Tx, used_by: Uuid, ids: &[Uuid]) -> Result<()> {
     let sql = "update media set used_by = null where id = any($1) and used_by = $2";
     let values = [ids.to_vec().into(), used_by.into()];
@@ -186,7 +186,7 @@ pub async fn owned(tx: &Tx, owner: UserId, ids: &[MediaId]) -> Result<Vec<Model>
         .map_err(failure)
 }
 
-/// Frees what a deleted post, or a changed avatar, no longer shows; the collector takes it then.
+/// Releases images that a deleted post or a changed avatar no longer uses; they are then collected.
 pub async fn release(tx: &Tx, used_by: Uuid, ids: &[Uuid]) -> Result<()> {
     let sql = "update media set used_by = null, updated_at = $3 where id = any($1) and used_by = $2";
     let values = [ids.to_vec().into(), used_by.into(), tx.clock().now().into()];
@@ -199,9 +199,8 @@ struct Id {
     id: Uuid,
 }
 
-/// Takes out up to `limit` rows of this shard that nothing shows and that were not touched since
-/// `before`: unfinished uploads, refused files, images of deleted posts. Their objects are to be deleted
-/// first, so the rows are only named here.
+/// Up to `limit` rows of this shard that nothing uses and that were not touched since `before`: unfinished
+/// uploads, rejected files, images of deleted posts. Their objects must be deleted before the rows.
 pub async fn unused(connection: &Connection, before: OffsetDateTime, limit: i64) -> Result<Vec<MediaId>> {
     let sql = "select id from media where used_by is null and updated_at < $1 order by updated_at limit $2";
     let rows = Id::find_by_statement(sql_with(sql, [before.into(), limit.into()]))
@@ -211,8 +210,8 @@ pub async fn unused(connection: &Connection, before: OffsetDateTime, limit: i64)
     Ok(rows.into_iter().map(|row| MediaId::from_row(row.id)).collect())
 }
 
-/// Marks a row as failed if nothing has come to show it since; the owner can't use it any more, so that
-/// its objects can be deleted safely.
+/// Marks a row as failed if it is still unused. The owner can't use it any more, so its objects can be
+/// deleted safely.
 pub async fn mark_for_deletion(tx: &Tx, id: MediaId, before: OffsetDateTime) -> Result<bool> {
     let sql = "update media set state = 3 where id = $1 and used_by is null and updated_at < $2";
     let done = tx

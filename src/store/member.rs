@@ -20,9 +20,9 @@ pub struct Member {
     pub conversation_id: Uuid,
     pub user_id: Uuid,
     pub joined_at: OffsetDateTime,
-    /// The conversation's counter when they joined; unknown of those who joined long ago.
+    /// The change counter when they joined; unknown for old memberships.
     pub joined_change: Option<i64>,
-    /// Up to which message they have read, as the others are shown it.
+    /// Up to which message they have read, as shown to others.
     pub read_seq: i32,
     pub read_at: Option<OffsetDateTime>,
     /// The number of their last message; 0 where there is none. Not kept in the threads of posts.
@@ -69,7 +69,7 @@ impl Batch for Membership {
     }
 }
 
-/// Asks for the first members of a conversation: all of a group, and more than the largest page has.
+/// The first members of a conversation: all of a group, and more than the largest page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FirstMembers(pub ConversationId);
 
@@ -93,8 +93,7 @@ impl Batch for FirstMembers {
     }
 }
 
-/// Asks how far each member of a conversation has read; those who have said so, who joined first before the
-/// others.
+/// How far each member has read; members with a read marker, in the order in which they joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Markers(pub ConversationId);
 
@@ -148,7 +147,7 @@ pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> R
     Member::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
-/// Makes somebody a member; twice is once. False: they were.
+/// Adds a member. False if they were one already.
 pub async fn join(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
     let sql = "insert into members (conversation_id, user_id, joined_at, joined_change)
         select id, $2, $3, change from conversations where id = $1
@@ -158,7 +157,7 @@ pub async fn join(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
     Ok(joined.rows_affected() == 1)
 }
 
-/// Makes the starter of a group and the others its members, the starter before the others.
+/// Adds a group's creator and the others, the creator first.
 pub async fn found(tx: &Tx, id: ConversationId, starter: UserId, others: &[UserId]) -> Result<()> {
     let sql = "insert into members (conversation_id, user_id, joined_at, joined_change)
         select c.id, m.user_id, case when m.user_id = $2 then $3 else $3 + interval '1 ms' end, c.change
@@ -169,7 +168,7 @@ pub async fn found(tx: &Tx, id: ConversationId, starter: UserId, others: &[UserI
     Ok(())
 }
 
-/// Ends a membership. False: there was none.
+/// Removes a member. False if they were none.
 pub async fn leave(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
     let sql = "delete from members where conversation_id = $1 and user_id = $2";
     let values = [id.uuid().into(), user.uuid().into()];
@@ -192,7 +191,7 @@ struct Newest {
     user_ids: Vec<Uuid>,
 }
 
-/// The members of each of these conversations who joined last, at most `limit` of each.
+/// The members who joined each of these conversations last, at most `limit` each.
 pub async fn newest_of_each(
     tx: &Tx,
     ids: &[ConversationId],
@@ -230,8 +229,8 @@ pub async fn newest_and(
     all(connection, &sql, [id.uuid().into(), limit.into(), also.into()]).await
 }
 
-/// Says up to which message a member has read, as the others are shown it; never back. `change` is the
-/// conversation's counter with it. False: that was known, or they take no part.
+/// Records up to which message a member has read, as shown to others; never moves back. `change` is the new
+/// change counter. False if it is not new, or they are no member.
 pub async fn mark_read(
     tx: &Tx,
     id: ConversationId,

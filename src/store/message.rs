@@ -1,4 +1,4 @@
-//! Messages. A message's `seq` is its number in its conversation; `change` is the conversation's counter
+//! Messages. `seq` is a message's number in its conversation; `change` is the conversation's change counter
 //! when the row was last written, by which streams are read.
 
 use std::collections::HashMap;
@@ -120,8 +120,8 @@ impl Batch for LastMessage {
     }
 }
 
-/// Inserts new messages: without edits and marks of deletion. Of each conversation's members who sent them, but in
-/// the threads of posts, the membership tells the number of the last one from then on.
+/// Inserts new messages. For members (but not in threads of posts) the membership then records the number of
+/// their last message.
 pub async fn insert(tx: &Tx, messages: &[Model]) -> Result<()> {
     let sql = "with sent as (
             insert into messages (id, conversation_id, seq, sent_change, change, sender_id, idempotency_key, text,
@@ -173,7 +173,7 @@ pub async fn find_all(tx: &Tx, ids: &[MessageId]) -> Result<HashMap<MessageId, M
     Ok(rows.into_iter().map(|row| (row.id(), row)).collect())
 }
 
-/// Writes another text; `change` is the conversation's counter with it.
+/// Changes the text; `change` is the new change counter.
 pub async fn edit(tx: &Tx, id: MessageId, text: &str, change: i64) -> Result<()> {
     let sql =
         "update messages set text = $2, edited_at = $3, change = $4, edited_change = $4, changed_at = $3
@@ -183,7 +183,7 @@ pub async fn edit(tx: &Tx, id: MessageId, text: &str, change: i64) -> Result<()>
     Ok(())
 }
 
-/// Leaves of a message its number and who sent it; `change` is the conversation's counter with it.
+/// Clears a deleted message, keeping its number and sender; `change` is the new change counter.
 pub async fn mark_deleted(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
     let sql = "with gone as (delete from reactions where message_id = $1)
         update messages set text = null, media_ids = '{}', shared_post_id = null,
@@ -193,7 +193,7 @@ pub async fn mark_deleted(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
     Ok(())
 }
 
-/// Says that something about a message is another; `change` is the conversation's counter with it.
+/// Marks a message as changed; `change` is the new change counter.
 pub async fn touch(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
     let sql = "update messages set change = $2, changed_at = $3 where id = $1";
     let values = [id.uuid().into(), change.into(), tx.clock().now().into()];
@@ -201,7 +201,7 @@ pub async fn touch(tx: &Tx, id: MessageId, change: i64) -> Result<()> {
     Ok(())
 }
 
-/// A page of a conversation's messages by their number; from the end in the opposite order.
+/// A page of a conversation's messages by number; in reverse order when read from the end.
 pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> Result<Vec<Model>> {
     let columns = &*COLUMNS;
     let order = if page.from_end { "desc" } else { "asc" };
@@ -226,7 +226,7 @@ pub async fn oldest(connection: &Connection, id: ConversationId, limit: i64) -> 
         .map_err(failure)
 }
 
-/// Deletes messages for good, with their reactions.
+/// Deletes messages and their reactions permanently.
 pub async fn delete(connection: &Connection, ids: &[MessageId]) -> Result<()> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     Entity::delete_many().filter(Column::Id.eq_any(ids)).exec(connection).await.map_err(failure)?;

@@ -1,6 +1,6 @@
-//! Notifications, who caused them, and the numbered log of what a receiver was told.
+//! Notifications, their actors, and the receiver's log.
 //!
-//! All writes for one receiver hold the lock on its row in `receivers`, and take it first.
+//! All writes for one receiver first lock its row in `receivers`.
 
 mod actors;
 mod read;
@@ -33,7 +33,7 @@ pub struct Model {
     pub user_id: Uuid,
     pub kind: i16,
     pub target_id: Uuid,
-    /// How many people caused it and have not taken it back; with none it is hidden.
+    /// How many users caused it and have not undone that; it is hidden when there are none.
     pub actor_count: i32,
     pub is_read: bool,
     pub created_at: OffsetDateTime,
@@ -64,7 +64,7 @@ fn numbers(kinds: &[Kind]) -> Vec<i16> {
     kinds.iter().map(|kind| *kind as i16).collect()
 }
 
-/// Notifications by id; without the hidden ones, and those of kinds that only a newer program knows.
+/// Notifications by id, without hidden ones and those of kinds that only a newer version knows.
 pub struct ById;
 
 impl Batch for ById {
@@ -91,7 +91,7 @@ impl Batch for ById {
     }
 }
 
-/// A page of a user's notifications of these kinds, or of all that this program knows; the newest first.
+/// A page of a user's notifications of these kinds, or of all kinds that this version knows; newest first.
 pub async fn list(
     connection: &Connection,
     user: UserId,

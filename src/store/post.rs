@@ -79,7 +79,7 @@ impl Batch for ById {
     }
 }
 
-/// Inserts new posts: without counts, edits and marks of deletion.
+/// Inserts new posts.
 pub async fn insert(tx: &Tx, posts: &[Model]) -> Result<()> {
     let sql =
         "insert into posts (id, author_id, caption, location, media_ids, hashtags, mention_ids, sensitive,
@@ -117,7 +117,7 @@ pub async fn lock(tx: &Tx, id: PostId) -> Result<Option<Model>> {
         .map_err(failure)
 }
 
-/// Writes the fields that an author changes.
+/// Writes the fields that an author can change.
 pub async fn update(tx: &Tx, post: &Model) -> Result<()> {
     let change = ActiveModel {
         id: Set(post.id),
@@ -141,7 +141,7 @@ pub async fn mark_deleted(tx: &Tx, id: PostId, at: OffsetDateTime) -> Result<()>
     Ok(())
 }
 
-/// Takes away the rows of a deleted post, comments and likes with it.
+/// Deletes the rows of a deleted post, with its comments and likes.
 pub async fn purge(connection: &Connection, id: PostId) -> Result<()> {
     let sql = "delete from posts where id = $1 and deleted_at is not null";
     connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
@@ -168,8 +168,8 @@ struct Id {
     id: Uuid,
 }
 
-/// The newest posts of these authors, who all belong to one shard, newest first: for feeds. Each author's
-/// newest are read by index, so that the cost does not grow with how much they ever posted.
+/// The newest posts of these authors, all on one shard, newest first; for feeds. Each author's newest are
+/// read by index, so the cost does not depend on how much they have posted.
 pub async fn newest_of(connection: &Connection, authors: &[UserId], limit: i64) -> Result<Vec<PostId>> {
     let authors: Vec<Uuid> = authors.iter().map(|author| author.uuid()).collect();
     let sql = "select newest.id from unnest($1::uuid[]) author (id) cross join lateral (

@@ -1,4 +1,4 @@
-//! Sessions: a sign-in on one device each, in the user's slot.
+//! Sessions: one per sign-in on a device, in the user's slot.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, IntoActiveModel, QueryOrder, QuerySelect};
@@ -114,8 +114,8 @@ struct Id {
     id: Uuid,
 }
 
-/// Revokes one session of the user, or all; returns those that were not revoked before. The time is the
-/// database's, because others look for it by the database's clock.
+/// Revokes one of the user's sessions, or all; returns those that were not revoked before. Uses the
+/// database's clock, because others poll by it.
 pub async fn revoke(tx: &Tx, user: UserId, only: Option<SessionId>) -> Result<Vec<SessionId>> {
     let sql = "update sessions set revoked_at = clock_timestamp()
         where user_id = $1 and revoked_at is null and ($2::uuid is null or id = $2) returning id";
@@ -124,14 +124,14 @@ pub async fn revoke(tx: &Tx, user: UserId, only: Option<SessionId>) -> Result<Ve
     Ok(rows.into_iter().map(|row| SessionId::from_row(row.id)).collect())
 }
 
-/// Removes the user's sessions that ended by themselves.
+/// Deletes the user's expired sessions.
 pub async fn remove_lapsed(tx: &Tx, user: UserId, now: OffsetDateTime) -> Result<()> {
     let sql = "delete from sessions where user_id = $1 and revoked_at is null and expires_at <= $2";
     tx.connection().execute_raw(sql_with(sql, [user.uuid().into(), now.into()])).await.map_err(failure)?;
     Ok(())
 }
 
-/// The user's sessions that are in force, the one seen last first.
+/// The user's active sessions, last seen first.
 pub async fn of_user(
     connection: &Connection,
     user: UserId,

@@ -40,26 +40,26 @@ pub struct Shard {
     pub address: String,
     primary: Endpoint,
     replicas: Vec<Endpoint>,
-    /// How far the primary's log went lately.
+    /// Recent positions of the primary's write-ahead log.
     history: WalHistory,
-    /// How far a replica may be behind.
+    /// The maximum lag of a replica that is read from.
     max_lag: Duration,
-    /// Which replica is asked next.
+    /// Round robin over the replicas.
     turn: AtomicUsize,
-    /// Past any pooler: for migrations and locks.
+    /// The address that bypasses any pooler, for migrations and locks.
     pub direct_url: SecretString,
     pub timeout: Duration,
 }
 
 impl Shard {
-    /// Connects to nothing yet.
+    /// Does not connect yet.
     pub fn open(name: &str, config: &ShardConfig) -> Result<Self> {
         let find = |endpoints: &[crate::config::Endpoint]| {
             endpoints.iter().find(|endpoint| endpoint.shard == name).map(|endpoint| endpoint.url.clone())
         };
         let url = find(&config.shards).ok_or(Error::ShardUnavailable)?;
         let replicas = config.shard_replicas.iter().filter(|endpoint| endpoint.shard == name).enumerate();
-        // Of a replica it must first be known how far it is behind.
+        // A replica's lag must be known before it is used.
         let replicas = replicas.map(|(index, endpoint)| {
             Endpoint::new(name, format!("replica-{}", index + 1), &endpoint.url, false, config)
         });
@@ -76,7 +76,7 @@ impl Shard {
         })
     }
 
-    /// Asks the primary through a connection of its own; bounded in time.
+    /// Runs `work` on the primary with a connection of its own, bounded in time.
     pub async fn ask<T>(&self, work: impl AsyncFnOnce(Connection) -> Result<T>) -> Result<T> {
         self.primary.ask(work).await
     }
@@ -86,8 +86,8 @@ impl Shard {
         !self.replicas.is_empty()
     }
 
-    /// Asks a replica that has what is needed, each in its turn, or the primary where none has. `work` is
-    /// run again on the primary where a replica fails it.
+    /// Runs `work` on a replica that has replayed enough, round robin, or on the primary if there is none.
+    /// `work` is run again on the primary if a replica fails.
     pub async fn ask_any<T, F, R>(&self, at_least: AtLeast, work: F) -> Result<T>
     where
         F: Fn(Connection) -> R,
@@ -100,7 +100,7 @@ impl Shard {
                     return Ok(value);
                 }
                 Ok(None) | Err(Error::ShardUnavailable) => {}
-                // Replay may need a row that the query looks at, and cancels it (40001).
+                // Replay can cancel a query that reads a row it needs (40001).
                 Err(error) if is_retryable(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -128,7 +128,7 @@ impl Shard {
         up.get(turn.checked_rem(up.len())?).copied()
     }
 
-    /// Finds out, again and again, which of the servers are of use. Ends never: the caller drops it.
+    /// Probes the servers until dropped.
     pub async fn watch(&self) {
         let primary = self.primary.watch(|sent, state| {
             if state.standby {
@@ -141,13 +141,13 @@ impl Shard {
         join(primary, join_all(replicas)).await;
     }
 
-    /// Why a replica that stands there is of no use, if so.
+    /// Why a replica in this state can't be used, if so.
     fn judge(&self, replica: &Endpoint, state: ReplicationState) -> Option<&'static str> {
         let age = self.history.age(state, Instant::now());
         replica.gauge("fowergram_replica_lag_seconds", age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         match age {
             _ if !state.standby => Some("is not a standby"),
-            None => Some("has replayed nothing that the primary is known to have had"),
+            None => Some("has replayed nothing that is known of the primary"),
             Some(age) if age > self.max_lag => Some("is too far behind"),
             Some(_) => None,
         }
@@ -159,15 +159,15 @@ impl Shard {
         Ok(())
     }
 
-    /// Closes the connections that nobody uses, and lends no more.
+    /// Closes idle connections and stops lending new ones.
     pub fn close(&self) {
         self.primary.close();
         self.replicas.iter().for_each(Endpoint::close);
     }
 }
 
-/// The answer of a replica; `None` where it has not yet replayed what is needed. Replay only goes forward,
-/// so that what is read after the question has it.
+/// Runs `work` on a replica; `None` if it has not replayed enough. Replay only moves forward, so the check
+/// holds for the reads after it.
 async fn ask_replica<T, F, R>(connection: Connection, at_least: AtLeast, work: &F) -> Result<Option<T>>
 where
     F: Fn(Connection) -> R,
@@ -183,7 +183,7 @@ where
     work(connection).await.map(Some)
 }
 
-/// Where a server is, without the user and the password.
+/// The address without user and password.
 fn address(url: &SecretString) -> String {
     Url::parse(url.expose_secret()).map_or_else(
         |_| String::new(),

@@ -1,4 +1,4 @@
-//! What live streams are read from: counters, and the rows behind them.
+//! Reads for live streams: counters, and the rows behind them.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub struct Counter {
     pub n: i64,
 }
 
-/// The counters of these conversations, users' logs and posts' comments, all of one shard, with one
-/// statement. What was never written to is absent.
+/// The counters of these conversations, users' logs and posts' comments, all on one shard, with one
+/// statement. What has never been written to is missing.
 pub async fn counters(
     connection: &Connection,
     conversations: Vec<Uuid>,
@@ -35,7 +35,7 @@ pub async fn counters(
         .map_err(failure)
 }
 
-/// A change of a conversation, with what was changed in its newest state: of a message, or of how far a member has read.
+/// A change of a conversation, with the newest state of what was changed: a message, or a read marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The conversation's counter when it was made.
@@ -75,10 +75,10 @@ impl FromQueryResult for Changed {
     }
 }
 
-/// What of a conversation was changed after its counter stood at `after`, in the order of the changes. A
-/// message is there with the number that it was sent with, and once more with that of its last change. One
-/// statement, and so one moment: the counter is raised under the conversation's lock, so that all changes
-/// up to the last one that is seen are seen.
+/// The changes of a conversation after its counter was at `after`, in order. A message appears under the
+/// number it was sent with, and again under that of its last change. One statement reads one snapshot, and
+/// the counter is incremented under the conversation's lock, so no change up to the last one seen can be
+/// missing.
 pub async fn changes_after(
     connection: &Connection,
     id: ConversationId,
@@ -109,7 +109,7 @@ pub async fn changes_after(
     Changed::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
-/// The comments on a post that were written after its counter stood at `after`, replies among them.
+/// The comments and replies on a post after its counter was at `after`.
 pub async fn comments_after(
     connection: &Connection,
     post: PostId,

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::model::{Error, Result};
 
-/// What can't be read, and why.
+/// Keys that can't be read, with the error.
 pub type LoadErrors<K> = HashMap<K, Error>;
-/// What was found, and what can't be read.
+/// The rows found, and the keys that can't be read.
 pub type Loaded<K, V> = (HashMap<K, V>, LoadErrors<K>);
 
-/// A table that is read by key, on all shards, together with the other requests of this process.
+/// A table that is read by key on all shards, batched with other requests of this process.
 pub struct Rows<B: Batch> {
     store: Store,
     shards: Vec<Coalescer<B>>,

@@ -1,4 +1,4 @@
-//! Who caused notifications.
+//! The actors of notifications: who caused them.
 
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
@@ -9,10 +9,10 @@ use crate::store::coalesce::Batch;
 use crate::store::shard::failure;
 use crate::store::{Connection, sql_with};
 
-/// How many actors of a notification are read with it.
+/// How many actors are read with a notification.
 pub const MAX_ACTORS: usize = 10;
 
-/// The newest actors of a notification: a question about it.
+/// Key: the newest actors of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ActorsOf(pub NotificationId);
 

@@ -1,4 +1,4 @@
-//! Which notifications a user has read, and how many not.
+//! Read and unread notifications.
 
 use sea_orm::FromQueryResult;
 use time::OffsetDateTime;
@@ -11,11 +11,11 @@ use crate::store::log;
 use crate::store::shard::failure;
 use crate::store::{Connection, Tx, sql_with};
 
-/// How many notifications a user has not read: a question about the user.
+/// Key: the unread count of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnreadOf(pub UserId);
 
-/// The numbers of unread notifications. Who was never told anything is absent.
+/// Unread counts. Users who never had a notification are missing.
 pub struct UnreadCount;
 
 #[derive(FromQueryResult)]
@@ -64,7 +64,7 @@ struct Found {
     id: Uuid,
 }
 
-/// The same for the notification of a kind that is about this target, if there is one that is not read.
+/// Like [`mark_read`] for the unread notification of this kind about this target, if there is one.
 pub async fn mark_read_about(tx: &Tx, user: UserId, kind: i16, target: Uuid) -> Result<()> {
     let sql = "select id from notifications
         where user_id = $1 and kind = $2 and target_id = $3 and not is_read and actor_count > 0";
@@ -75,8 +75,7 @@ pub async fn mark_read_about(tx: &Tx, user: UserId, kind: i16, target: Uuid) -> 
     }
 }
 
-/// Marks all notifications of this user that are not newer than a place in the list; returns how many
-/// are left unread.
+/// Marks all notifications of this user up to a place in the list as read; returns how many are left unread.
 pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime, Uuid)>) -> Result<i32> {
     log::lock(tx, &[user]).await?;
     let sql = "with done as (

@@ -1,4 +1,4 @@
-//! Writing what somebody is notified of.
+//! Writing notifications.
 
 use sea_orm::FromQueryResult;
 
@@ -18,12 +18,12 @@ struct Known {
     version: Option<i64>,
 }
 
-/// Adds the actor to the receiver's notification of this kind and target, or takes it away. Only a
-/// greater version than the actor's last is applied. Returns the number of the log's new row; none is
-/// written for what takes something back.
+/// Adds the actor to the receiver's notification of this kind and target, or removes it. Only a greater
+/// version than the actor's last is applied. Returns the number of the new log row; there is none when
+/// something is undone.
 pub async fn record(tx: &Tx, event: EventId, notice: &Notice) -> Result<Option<i64>> {
     log::lock(tx, &[notice.receiver]).await?;
-    // A statement of its own: it sees what the lock has waited for.
+    // A separate statement, so that it sees what the lock waited for.
     let sql = "select n.actor_count, n.is_read, a.active, a.version
         from notifications n
         left join notification_actors a on a.notification_id = n.id and a.actor_id = $4
@@ -53,7 +53,7 @@ struct Numbered {
     n: i64,
 }
 
-/// Writes all that a notice changes with one statement.
+/// Writes all changes of a notice with one statement.
 async fn write(
     tx: &Tx,
     event: EventId,
