@@ -1,9 +1,9 @@
-//! Live updates. Every stream is read from rows; NATS only says that there is something to read, so that
-//! a lost or repeated signal loses and repeats nothing.
+//! Live updates. Every stream is read from numbered rows; NATS only signals that there is something to read,
+//! so lost or repeated signals do no harm.
 //!
-//! A topic's rows are numbered without holes. The first who listens to a topic in this process starts its
-//! pump, which reads new rows once for all listeners into a short ring. A listener has a position and no
-//! queue: one that falls behind the ring reads from the rows, and nothing overflows.
+//! A topic's rows are numbered without gaps. The first listener of a topic in a process starts its pump,
+//! which reads new rows once for all listeners into a short ring buffer. A listener has a position and no
+//! queue: one that falls behind the ring reads from the rows, so nothing overflows.
 
 pub mod cursor;
 mod hub;

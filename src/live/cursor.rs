@@ -7,10 +7,10 @@ use super::{Position, Topic};
 use crate::model::id::UserId;
 use crate::model::{Error, Result};
 
-/// The first byte, so that a later format can be told apart.
+/// The format version, in the first byte.
 const VERSION: u8 = 1;
 const LENGTH: usize = 26;
-/// The tag of cursors of a stream of everything, and their length.
+/// The tag and the length of `viewerEvents` cursors.
 const PLACES: u8 = 64;
 const PLACES_LENGTH: usize = LENGTH + 16;
 
@@ -23,7 +23,7 @@ fn tag(topic: Topic) -> u8 {
     }
 }
 
-/// The random half of the topic's id, which tells it from others of its kind.
+/// The random half of the topic's id, to tell topics apart.
 fn mark(topic: Topic) -> [u8; 8] {
     let id = match topic {
         Topic::Conversation(id) => id.uuid(),
@@ -33,7 +33,7 @@ fn mark(topic: Topic) -> [u8; 8] {
     id.as_u64_pair().1.to_be_bytes()
 }
 
-/// The cursor that clients hold: version, kind of topic, which one, generation, number.
+/// The cursor for clients: version, kind of topic, topic, generation, number.
 pub fn encode(topic: Topic, position: Position) -> String {
     URL_SAFE_NO_PAD.encode(bytes_of(tag(topic), mark(topic), position))
 }
@@ -48,8 +48,8 @@ fn bytes_of(tag: u8, mark: [u8; 8], position: Position) -> [u8; LENGTH] {
     bytes
 }
 
-/// Reads a cursor. One of another topic is `CURSOR_INVALID`, as is a damaged one: its number would be
-/// taken for a place in a history that is not its own, and what is before it would be missing unnoticed.
+/// Reads a cursor. A damaged one, or one of another topic, is `CURSOR_INVALID`: its number would skip changes
+/// unnoticed.
 pub fn decode(topic: Topic, text: &str) -> Result<Position> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::CursorInvalid)?;
     let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| Error::CursorInvalid)?;
@@ -66,15 +66,15 @@ fn position_of(bytes: &[u8; LENGTH], tag: u8, mark: [u8; 8]) -> Result<Position>
     Ok(position)
 }
 
-/// Where somebody stands in a stream of everything: in the user's log, and in the user's feed.
+/// A position in `viewerEvents`: in the user's log and in the user's feed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Places {
     pub log: Position,
-    /// Of generation 0 where the feed was not listened to.
+    /// Generation 0 if the feed was not subscribed to.
     pub feed: Position,
 }
 
-/// The cursor of a stream of everything: that of the user's log, then the feed's generation and number.
+/// The cursor of `viewerEvents`: the log's number, then the feed's generation and number.
 pub fn encode_places(user: UserId, places: Places) -> String {
     let mut bytes = [0; PLACES_LENGTH];
     bytes[..LENGTH].copy_from_slice(&bytes_of(PLACES, mark(Topic::Receiver(user)), places.log));
@@ -83,7 +83,7 @@ pub fn encode_places(user: UserId, places: Places) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads a cursor of a stream of everything; `CURSOR_INVALID` as [`decode`].
+/// Reads a `viewerEvents` cursor; errors as in [`decode`].
 pub fn decode_places(user: UserId, text: &str) -> Result<Places> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::CursorInvalid)?;
     let (log, feed) = bytes.split_first_chunk::<LENGTH>().ok_or(Error::CursorInvalid)?;

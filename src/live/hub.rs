@@ -1,4 +1,4 @@
-//! All that can be listened to in this process.
+//! All topics and signals of this process.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,18 +19,18 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Starts the process-wide check of topics. It and the pumps end when `stop` is cancelled.
+    /// Starts the periodic check of all topics. It and the pumps end when `stop` is cancelled.
     pub fn start(store: Store, feeds: Feeds, bus: Bus, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let signals = Signals::new(bus.clone(), tasks, stop.clone());
         Self { topics: Topics::start(store, feeds, bus, tasks, stop), signals }
     }
 
-    /// Begins to listen to a topic. When it returns, the topic is subscribed to and its counter was read after that.
+    /// Starts to listen to a topic. On return it is subscribed to, and its counter was read after that.
     pub async fn attach(&self, topic: Topic) -> Result<TopicHandle> {
         self.topics.attach(topic).await
     }
 
-    /// Begins to listen to a signal. When it returns, the signal is subscribed to, if NATS is there.
+    /// Starts to listen to a signal. On return it is subscribed to, if NATS is reachable.
     pub async fn listen(&self, signal: Signal) -> Listener {
         self.signals.listen(signal).await
     }

@@ -14,7 +14,7 @@ use crate::model::stream::Position;
 /// How many rows are read at once.
 const PAGE: usize = 200;
 
-/// The numbers in the events; the rest of them is not looked at.
+/// The counters in an event; the rest is ignored.
 #[derive(Deserialize)]
 struct Numbers {
     /// The counter of a conversation.
@@ -43,7 +43,7 @@ impl Pump {
             if self.ring.newest().is_behind(wanted)
                 && let Err(error) = self.catch_up(wanted).await
             {
-                tracing::debug!(cause = %error, "a topic's rows can't be read now");
+                tracing::debug!(cause = %error, "can't read a topic's rows");
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
@@ -59,7 +59,7 @@ impl Pump {
         }
     }
 
-    /// Up to where a signal says that there is something to read.
+    /// The position that a signal announces.
     async fn told(&self, payload: &[u8]) -> Position {
         let signal = serde_json::from_slice::<Numbers>(payload).ok();
         match signal.and_then(|signal| Some((signal.change.or(signal.n)?, signal.generation))) {
@@ -68,7 +68,7 @@ impl Pump {
         }
     }
 
-    /// Where the topic stands; if that can't be read, the process-wide check will tell.
+    /// The topic's position; if it can't be read, the periodic check will find it.
     async fn position(&self) -> Position {
         self.source.position(self.topic).await.unwrap_or_else(|_| self.ring.newest())
     }
@@ -86,7 +86,7 @@ impl Pump {
             let (count, mut newest) = (found.changes.len(), found.reached);
             metrics::counter!("fowergram_live_changes_read_total").increment(count as u64);
             if count < PAGE && newest.is_behind(wanted) {
-                // A signal is sent after the commit, so all rows up to its number have been read.
+                // Signals are sent after the commit, so all rows up to this number have been read.
                 newest = wanted;
             }
             self.ring.append(found.changes, newest);

@@ -1,11 +1,11 @@
-//! What is there for as long as somebody holds it.
+//! Shared values that live as long as somebody uses them.
 
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 
-/// One value a key, shared by all who hold it.
+/// One value per key, shared by all users.
 pub struct Registry<K, V>(DashMap<K, Weak<V>>);
 
 impl<K: Eq + Hash, V> Registry<K, V> {
@@ -13,7 +13,7 @@ impl<K: Eq + Hash, V> Registry<K, V> {
         Self(DashMap::new())
     }
 
-    /// The value of this key, made where nobody holds one. `make` runs under the map's lock.
+    /// The value of this key; created if there is none. `make` runs under the map's lock.
     pub fn hold(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         let mut entry = self.0.entry(key).or_default();
         if let Some(held) = entry.upgrade() {
@@ -24,13 +24,12 @@ impl<K: Eq + Hash, V> Registry<K, V> {
         value
     }
 
-    /// All that are held.
+    /// All values in use.
     pub fn held(&self) -> Vec<Arc<V>> {
         self.0.iter().filter_map(|entry| entry.value().upgrade()).collect()
     }
 
-    /// Clears a place away, unless somebody came meanwhile and has put a new value there: for the value's
-    /// `Drop`.
+    /// Removes a key unless it has a new value; called by the value's `Drop`.
     pub fn forget(&self, key: &K) {
         self.0.remove_if(key, |_, held| held.strong_count() == 0);
     }

@@ -1,4 +1,4 @@
-//! The newest changes of one topic, and where it stands.
+//! A ring buffer with the newest changes of a topic, and its position.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,14 +8,14 @@ use tokio::sync::{Notify, watch};
 use super::topic::{Changes, Delivery};
 use crate::model::stream::Position;
 
-/// How many changes are kept.
+/// The capacity, in changes.
 const CAPACITY: usize = 256;
 
-/// Written by the topic's pump, read by all who listen.
+/// Written by the topic's pump, read by all listeners.
 pub struct Ring {
     held: Mutex<Held>,
     newest: watch::Sender<Position>,
-    /// Up to where there is said to be something to read; the pump goes there.
+    /// The position up to which rows are announced; the pump reads up to it.
     expected: Mutex<Position>,
     asked: Notify,
 }
@@ -37,13 +37,12 @@ impl Ring {
         }
     }
 
-    /// A thread that panicked here left whole values behind: each change of `Held` is one assignment or
-    /// the push of a finished value.
+    /// A panic can't leave it inconsistent: each change is a single assignment or push.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets what is held and goes on from here.
+    /// Clears the buffer and continues from here.
     pub fn begin(&self, position: Position) {
         *self.held() = Held { from: position, changes: VecDeque::with_capacity(8) };
         self.newest.send_replace(position);
@@ -53,7 +52,7 @@ impl Ring {
         *self.newest.borrow()
     }
 
-    /// Adds what was read behind [`Ring::newest`], and wakes all who wait.
+    /// Appends changes after [`Ring::newest`], and wakes all waiters.
     pub fn append(&self, changes: Vec<Delivery>, newest: Position) {
         let mut held = self.held();
         for change in changes {
@@ -68,7 +67,7 @@ impl Ring {
         self.newest.send_replace(newest);
     }
 
-    /// The changes behind a position, if they are all held.
+    /// The changes after a position, if all of them are buffered.
     pub fn after(&self, after: Position, limit: usize) -> Option<Changes> {
         let newest = self.newest();
         let held = self.held();
@@ -87,11 +86,11 @@ impl Ring {
 
     pub async fn wait_beyond(&self, position: Position) {
         let mut newest = self.newest.subscribe();
-        // The sender is in `self`, so this ends only with a position beyond.
+        // The sender is in `self`, so this only ends with a newer position.
         let _ = newest.wait_for(|newest| position.is_behind(*newest)).await;
     }
 
-    /// Says that there is something to read up to this position; the pump is woken if that is new.
+    /// Announces rows up to this position; wakes the pump if that is new.
     pub fn expect(&self, position: Position) {
         if self.newest().is_behind(position) {
             *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = position;

@@ -1,4 +1,4 @@
-//! What is told to those who are there, and not kept: as it comes from NATS, and only while NATS is there.
+//! Signals: live-only messages from NATS that are not stored.
 
 use std::sync::{Arc, Weak};
 
@@ -22,10 +22,10 @@ use crate::model::stream::Position;
 use crate::model::typing::Typing;
 use crate::model::{Error, Result};
 
-/// How much is kept for a listener that is behind; one that is further behind misses the oldest.
+/// The buffer of a listener; one that falls further behind misses the oldest.
 const CAPACITY: usize = 64;
 
-/// What can be listened to, and has no history.
+/// A live-only subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// The likes of a post.
@@ -34,10 +34,10 @@ pub enum Signal {
     Typing(ConversationId),
 }
 
-/// What a signal says.
+/// One message of a signal.
 #[derive(Debug, Clone, Copy)]
 pub enum SignalEvent {
-    /// Somebody likes the post. It may be said more than once, of the same event.
+    /// Somebody likes the post. The same event may be delivered more than once.
     Liked {
         event: EventId,
         user: UserId,
@@ -46,7 +46,7 @@ pub enum SignalEvent {
 }
 
 impl Signal {
-    /// Where NATS tells of it, behind the namespace.
+    /// The NATS subject, without the namespace.
     fn subject(self) -> String {
         match self {
             Self::Likes(post) => format!("event.{}", likes_subject(post)),
@@ -54,7 +54,7 @@ impl Signal {
         }
     }
 
-    /// What a message says; nothing, where it is of no interest or can't be read.
+    /// Parses a message; `None` if it is irrelevant or invalid.
     fn read(self, message: &Message) -> Option<SignalEvent> {
         match self {
             Self::Likes(_) => {
@@ -70,7 +70,7 @@ impl Signal {
     }
 }
 
-/// All signals that are listened to in this process. Cheap to clone.
+/// All signals with listeners in this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Signals(Arc<Inner>);
 
@@ -81,7 +81,7 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// A signal while anybody listens to it.
+/// A signal with listeners.
 struct SignalState {
     signal: Signal,
     signals: Weak<Inner>,
@@ -101,19 +101,19 @@ impl Drop for SignalState {
     }
 }
 
-/// Somebody who listens to a signal. The subscription ends with its last listener.
+/// A listener of a signal. The subscription ends with its last listener.
 pub struct Listener {
     _state: Arc<SignalState>,
     said: broadcast::Receiver<SignalEvent>,
 }
 
 impl Signals {
-    /// What is listened to ends when `stop` is cancelled.
+    /// Subscriptions end when `stop` is cancelled.
     pub fn new(bus: Bus, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         Self(Arc::new(Inner { held: Registry::new(), bus, tasks: tasks.clone(), stop }))
     }
 
-    /// Begins to listen. When it returns, the signal is subscribed to, if NATS is there.
+    /// Starts to listen. On return the signal is subscribed to, if NATS is reachable.
     pub async fn listen(&self, signal: Signal) -> Listener {
         let state = self.0.held.hold(signal, || {
             metrics::gauge!("fowergram_live_signals").increment(1);
@@ -137,7 +137,7 @@ impl Signals {
         let pass_on = async move {
             loop {
                 match subject.next().await {
-                    // Nobody may be left to hear it.
+                    // There may be no listener left.
                     Some(message) => _ = signal.read(&message).map(|what| said.send(what)),
                     None => subject.again().await,
                 }
@@ -148,8 +148,8 @@ impl Signals {
 }
 
 impl Listener {
-    /// The next that is said. Never in a stopping process: the end would tell clients that they have heard
-    /// all.
+    /// The next message. Never returns in a stopping process, because the end of a stream means to clients
+    /// that it is complete.
     async fn next(&mut self) -> SignalEvent {
         loop {
             match self.said.recv().await {
@@ -169,8 +169,8 @@ struct SignalReader<A> {
     allowed: A,
 }
 
-/// What is said from now on. `allowed` is asked before each of it is told, and whenever the `watched` topic
-/// has changed; its refusal ends the stream. While a shard is away that decides, nothing is told.
+/// Messages from now on. `allowed` is checked before each is delivered, and whenever the `watched` topic
+/// changes; if it refuses, the stream ends. While a shard that decides is down, nothing is delivered.
 pub fn signals<A, F>(
     listener: Listener,
     watched: Option<TopicHandle>,

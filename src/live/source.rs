@@ -1,4 +1,4 @@
-//! Where the rows behind the topics are.
+//! Reads the rows behind topics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::model::stream::Position;
 use crate::store::stream::{self, Counter, What};
 use crate::store::{Store, comment, log};
 
-/// How long to wait before a shard that did not answer is asked again.
+/// The retry interval for a shard that does not answer.
 pub const RETRY: Duration = Duration::from_millis(500);
 
 /// Reads counters and rows: conversations, logs and comments from their shards' primaries, feeds from Redis.
@@ -30,7 +30,7 @@ impl Source {
         Self { store, feeds }
     }
 
-    /// Where these topics stand; one query a shard. Those that can't be read are left out.
+    /// The positions of these topics, with one query per shard. Those that can't be read are missing.
     pub async fn positions(&self, topics: &[Topic]) -> HashMap<Topic, Position> {
         let mut rows: Vec<(Topic, Uuid)> = Vec::new();
         let mut feeds = Vec::new();
@@ -51,7 +51,7 @@ impl Source {
         counters.into_iter().flatten().flatten().chain(feeds.into_iter().flatten()).collect()
     }
 
-    /// For each shard that was asked, the positions of its topics.
+    /// The positions of the topics, for each shard.
     async fn counters(&self, rows: Vec<(Topic, Uuid)>) -> Vec<Result<Vec<(Topic, Position)>>> {
         let ask = |connection, rows: Vec<(Topic, Uuid)>| async move {
             let ids = |is_asked: fn(Topic) -> bool| {
@@ -62,7 +62,7 @@ impl Source {
             let posts = ids(|topic| matches!(topic, Topic::Comments(_)));
             let found = stream::counters(&connection, conversations, users, posts).await?;
             let found: HashMap<Uuid, i64> = found.into_iter().map(|Counter { id, n }| (id, n)).collect();
-            // What nobody has written to has no row, and stands at 0.
+            // Without a row the position is 0.
             let position =
                 |id: &Uuid| Position { generation: 0, n: found.get(id).copied().unwrap_or_default() };
             Ok(rows.iter().map(|(topic, id)| (*topic, position(id))).collect())
@@ -70,7 +70,7 @@ impl Source {
         self.store.scatter(rows, |(_, id)| slot_of(*id), ask).await
     }
 
-    /// Where one topic stands.
+    /// The position of one topic.
     pub async fn position(&self, topic: Topic) -> Result<Position> {
         let id = match topic {
             Topic::Conversation(id) => id.uuid(),
@@ -83,13 +83,13 @@ impl Source {
         Ok(found.first().map_or(Position::default(), |(_, position)| *position))
     }
 
-    /// The rows behind a position, or that they are not all there any more.
+    /// The rows after a position, or a gap if some are gone.
     pub async fn changes(&self, topic: Topic, after: Position, limit: usize) -> Result<Found> {
         if let Some(found) = self.rows(topic, after, limit).await? {
             return Ok(found);
         }
-        // Nothing is there. The counter tells why; and it is read before the rows are looked at again, so
-        // that all up to it are seen.
+        // No rows: the counter tells why. It is read before the rows are read again, so that all rows up to
+        // it are seen.
         let position = self.position(topic).await?;
         if position == after {
             return Ok(Found::Changes(Changes { changes: Vec::new(), reached: after }));
@@ -108,7 +108,7 @@ impl Source {
         })
     }
 
-    /// The rows behind a position, if there are any.
+    /// The rows after a position, if there are any.
     async fn rows(&self, topic: Topic, after: Position, limit: usize) -> Result<Option<Found>> {
         let at = |n| Position { generation: after.generation, n };
         let most = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! What one listener gets: all changes behind a position in order, then each new one.
+//! The stream of one listener: all changes after a position in order, then each new one.
 
 use std::collections::VecDeque;
 
@@ -11,36 +11,36 @@ use super::topics::TopicHandle;
 use crate::model::stream::Position;
 use crate::model::{Error, Result};
 
-/// How many changes are taken at once; what a listener may read is decided before each time.
+/// How many changes are read at once; permissions are checked before each read.
 const PAGE: usize = 50;
 
-/// A change made ready for one listener.
+/// A change prepared for one listener.
 #[derive(Debug, Clone)]
 pub struct Ready<T> {
     pub position: Position,
-    /// Nothing where what there is to tell can't be read now.
+    /// `None` if it can't be read now.
     pub what: Option<T>,
 }
 
-/// What a listener is told.
+/// An item of the stream.
 #[derive(Debug, Clone)]
 pub enum Item<T> {
     Change {
         position: Position,
         what: T,
-        /// How far the listener knew all when this was read: what is newer is new to the listener.
+        /// The listener's position before this read: newer changes are new to the listener.
         since: Position,
-        /// From before the listener came.
+        /// From before the listener subscribed.
         replayed: bool,
     },
-    /// The history behind the listener's position is gone; it goes on from here.
+    /// The history after the listener's position is gone; continue from here.
     Gap { resume: Position },
     /// The change at this position can't be read now.
     Unavailable { position: Position },
 }
 
 impl<T> Item<T> {
-    /// Where the listener stands behind it.
+    /// The listener's position after it.
     pub const fn position(&self) -> Position {
         match self {
             Self::Change { position, .. }
@@ -60,11 +60,10 @@ struct Reader<T, P> {
     ended: bool,
 }
 
-/// The changes behind `after`, or from now on. `prepare` makes each page of changes ready for the listener:
-/// it leaves out what is not for it, and its refusal ends the stream. It is also asked where the topic went
-/// on without a change to be told, as when somebody leaves a conversation. A shard that can't be reached
-/// does not end the stream, which waits for it. Nor does the end of the process: who holds the stream drops
-/// it then.
+/// The changes after `after`, or from now on. `prepare` prepares each page for the listener: it leaves out
+/// what the listener must not see, and ends the stream by an error. It is also called when the topic advances
+/// without a change to deliver, as when somebody leaves a conversation. The stream waits for a shard that is
+/// down, and does not end when the process stops: its owner drops it.
 pub fn stream<T, P, F>(
     handle: TopicHandle,
     after: Option<Position>,
@@ -104,7 +103,7 @@ where
             if let Some(ready) = self.pending.pop_front() {
                 return Ok(self.tell(ready));
             }
-            // Boxed: while a listener waits, which is most of the time, it holds no room for a read.
+            // Boxed, to take no space while a listener waits.
             match Box::pin(self.read()).await {
                 Err(Error::ShardUnavailable | Error::StorageUnavailable | Error::Timeout) => {
                     tokio::time::sleep(RETRY).await;
@@ -125,7 +124,7 @@ where
         Item::Change { position, what, since: self.since, replayed }
     }
 
-    /// Takes the next page; tells of a gap.
+    /// Reads the next page; reports a gap.
     async fn read(&mut self) -> Result<Option<Item<T>>> {
         let found = match self.handle.changes(self.position, PAGE).await? {
             Found::Changes(found) => found,
@@ -139,7 +138,7 @@ where
         }
         let is_full = found.changes.len() == PAGE;
         let ready = (self.prepare)(found.changes).await?;
-        // Behind a full page comes more of what the listener has yet to hear of.
+        // After a full page, more is to be read.
         if !self.was_full {
             self.since = self.position;
         }

@@ -1,4 +1,4 @@
-//! One subject of NATS, with NATS or without.
+//! A subscription to one NATS subject that survives outages.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio::sync::watch;
 
 use crate::bus::Bus;
 
-/// How often the counters of all topics that are listened to are compared with the rows.
+/// How often the counters of all topics are compared with the rows.
 pub const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// How long somebody who starts to listen waits for NATS.
+/// How long a new listener waits for NATS.
 const SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
 
-/// A subject that is listened to for as long as this is there. The subscription outlives a broken
-/// connection, and what was published meanwhile is missed.
+/// A subscription for as long as this value lives. It survives a broken connection, but misses what is
+/// published meanwhile.
 pub struct Subject {
     bus: Bus,
     name: String,
     reconnects: watch::Receiver<u64>,
-    /// None where NATS was away when it was asked.
+    /// `None` if NATS was unreachable.
     subscriber: Option<Subscriber>,
 }
 
 impl Subject {
-    /// Hears of the subject from now on; where NATS is away, as soon as [`Subject::again`] finds it back.
+    /// Subscribes; if NATS is unreachable, once [`Subject::again`] succeeds.
     pub async fn listen(bus: Bus, name: String) -> Self {
         let reconnects = bus.reconnects();
         let mut subject = Self { bus, name, reconnects, subscriber: None };
@@ -32,26 +32,25 @@ impl Subject {
         subject
     }
 
-    /// Tries to listen.
+    /// Tries to subscribe.
     pub async fn again(&mut self) {
         let asked = tokio::time::timeout(SUBSCRIBE_WAIT, self.bus.subscribe(&self.name)).await;
         self.subscriber = match asked {
             Ok(Ok(subscriber)) => Some(subscriber),
             Ok(Err(error)) => {
-                tracing::debug!(cause = %error, "a subject is not listened to: there is no NATS");
+                tracing::debug!(cause = %error, "can't subscribe: NATS is unreachable");
                 None
             }
             Err(_) => None,
         };
     }
 
-    /// The next message. None: nothing is heard, and it is time for [`Subject::again`]. Nothing is lost where
-    /// the wait is given up.
+    /// The next message; `None` if not subscribed: call [`Subject::again`]. Cancel safe.
     pub async fn next(&mut self) -> Option<Message> {
         match &mut self.subscriber {
             Some(subscriber) => match subscriber.next().await {
                 Some(message) => return Some(message),
-                // Its connection was given up for good.
+                // The connection was given up for good.
                 None => self.subscriber = None,
             },
             None => back_or_later(&mut self.reconnects).await,
@@ -60,7 +59,7 @@ impl Subject {
     }
 }
 
-/// Waits until NATS is back, or it is time to try whether it is.
+/// Waits until NATS is back, or until the next attempt.
 async fn back_or_later(reconnects: &mut watch::Receiver<u64>) {
     if let Ok(Err(_)) = tokio::time::timeout(CHECK_EVERY, reconnects.changed()).await {
         tokio::time::sleep(CHECK_EVERY).await;

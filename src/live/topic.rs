@@ -1,4 +1,4 @@
-//! What can be listened to, and what comes of it.
+//! Topics, and their changes.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::store::{comment, log, message};
 /// What can be listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// The messages of a conversation, and how far its members have read; numbered by its change counter.
+    /// Messages and read markers of a conversation, numbered by its change counter.
     Conversation(ConversationId),
     /// A user's log.
     Receiver(UserId),
-    /// What comes into, and goes from, a user's feed.
+    /// Additions to and removals from a user's feed.
     Feed(UserId),
     /// The comments on a post.
     Comments(PostId),
 }
 
 impl Topic {
-    /// Where NATS tells of it, behind the namespace.
+    /// The NATS subject, without the namespace.
     pub fn subject(self) -> String {
         match self {
             Self::Conversation(id) => format!("event.{}", conversation_subject(id)),
@@ -34,7 +34,7 @@ impl Topic {
     }
 }
 
-/// One change of a topic, in its newest state when it was read.
+/// One change of a topic, in the newest state when it was read.
 #[derive(Debug, Clone)]
 pub enum Change {
     Message(Arc<message::Model>),
@@ -45,7 +45,7 @@ pub enum Change {
     Comment(Arc<comment::Model>),
 }
 
-/// A change and the position that a reader has after it.
+/// A change, and the reader's position after it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub position: Position,
@@ -56,15 +56,15 @@ pub struct Delivery {
 #[derive(Debug, Clone)]
 pub struct Changes {
     pub changes: Vec<Delivery>,
-    /// Where their reader then stands: not before the last of them, and beyond it where what follows has
-    /// no row to be told, as when somebody joins a conversation.
+    /// The reader's position after them: that of the last change, or beyond if the following changes have no
+    /// row to deliver, as when somebody joins a conversation.
     pub reached: Position,
 }
 
-/// What there is behind a position.
+/// The result of reading after a position.
 #[derive(Debug, Clone)]
 pub enum Found {
     Changes(Changes),
-    /// The history from there on is gone, or another one; read the state anew and go on from here.
+    /// The history after the position is gone. Read the current state and continue from here.
     Gap(Position),
 }

@@ -1,4 +1,4 @@
-//! The topics that are listened to: who comes first starts a topic's pump, who goes last ends it.
+//! Topics with listeners: the first listener starts a topic's pump, the last ends it.
 
 use std::sync::{Arc, Weak};
 
@@ -18,7 +18,7 @@ use crate::model::Result;
 use crate::model::stream::Position;
 use crate::store::Store;
 
-/// All topics that are listened to in this process. Cheap to clone.
+/// All topics with listeners in this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Topics(Arc<Inner>);
 
@@ -30,19 +30,19 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// A topic while anybody listens to it.
+/// A topic with listeners.
 struct TopicState {
     topic: Topic,
     topics: Weak<Inner>,
     ring: Arc<Ring>,
-    /// Where the topic stood when the first one came; set once the pump runs.
+    /// Set once the pump runs.
     started: OnceCell<()>,
     stop: CancellationToken,
     _stop_with_last: DropGuard,
 }
 
 impl Topics {
-    /// Starts the process-wide check. It and the pumps end when `stop` is cancelled.
+    /// Starts the periodic check. It and the pumps end when `stop` is cancelled.
     pub fn start(store: Store, feeds: Feeds, bus: Bus, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let source = Source::new(store, feeds);
         let topics = Self(Arc::new(Inner { held: Registry::new(), source, bus, tasks: tasks.clone(), stop }));
@@ -50,16 +50,16 @@ impl Topics {
         topics
     }
 
-    /// Begins to listen. When it returns, the topic is subscribed to and its counter was read after that.
+    /// Starts to listen. On return the topic is subscribed to, and its counter was read after that.
     pub async fn attach(&self, topic: Topic) -> Result<TopicHandle> {
         let state = self.state(topic);
-        // Boxed, so that a stream does not hold on to the room that the start of its topic took.
+        // Boxed, so that the future of the stream stays small.
         state.started.get_or_try_init(|| Box::pin(self.start_topic(&state))).await?;
         let attached = state.ring.newest();
         Ok(TopicHandle { state, attached })
     }
 
-    /// The topic's state, shared by all who listen or are about to.
+    /// The topic's state, shared by all listeners.
     fn state(&self, topic: Topic) -> Arc<TopicState> {
         self.0.held.hold(topic, || {
             metrics::gauge!("fowergram_live_topics").increment(1);
@@ -77,7 +77,7 @@ impl Topics {
 
     async fn start_topic(&self, state: &TopicState) -> Result<()> {
         let Inner { source, bus, tasks, .. } = &*self.0;
-        // Without NATS there is nothing to hear; then the process-wide check tells of new rows.
+        // Without NATS, the periodic check finds new rows.
         let subject = Subject::listen(bus.clone(), state.topic.subject()).await;
         let pump = Pump::new(state.topic, state.ring.clone(), source.clone());
         state.ring.begin(source.position(state.topic).await?);
@@ -86,7 +86,7 @@ impl Topics {
         Ok(())
     }
 
-    /// Compares the counters of all topics with the rows: every few seconds, and when NATS has come back.
+    /// Compares the counters of all topics with the rows, periodically and when NATS is back.
     async fn check_until_stopped(self) {
         let mut reconnects = self.0.bus.reconnects();
         let stop = self.0.stop.clone();
@@ -126,7 +126,7 @@ impl Drop for TopicState {
     }
 }
 
-/// Somebody who listens to a topic. The topic ends with its last handle.
+/// A listener of a topic. The topic ends with its last handle.
 pub struct TopicHandle {
     state: Arc<TopicState>,
     attached: Position,
@@ -137,17 +137,17 @@ impl TopicHandle {
         self.state.topic
     }
 
-    /// Where the topic stood when this handle was made.
+    /// The topic's position when this handle was created.
     pub fn attached(&self) -> Position {
         self.attached
     }
 
-    /// Where the topic stands.
+    /// The topic's position.
     pub fn newest(&self) -> Position {
         self.state.ring.newest()
     }
 
-    /// The changes behind a position: from the ring if it reaches back so far, else from the rows.
+    /// The changes after a position: from the ring if it goes back that far, otherwise from the rows.
     pub async fn changes(&self, after: Position, limit: usize) -> Result<Found> {
         if let Some(changes) = self.state.ring.after(after, limit) {
             return Ok(Found::Changes(changes));
@@ -158,8 +158,8 @@ impl TopicHandle {
         }
     }
 
-    /// Waits until there is something behind the position. In a stopping process there is nothing any
-    /// more, and this does not end: the end of a stream would tell clients that they have heard all.
+    /// Waits for changes after the position. Never returns in a stopping process, because the end of a stream
+    /// means to clients that it is complete.
     pub async fn wait_beyond(&self, position: Position) {
         self.state.ring.wait_beyond(position).await;
     }

@@ -1,8 +1,8 @@
-//! Migrations: one after the other, each on all shards side by side.
+//! Migrations, one after the other, each on all shards concurrently.
 //!
-//! The next one begins nowhere before this one is done everywhere, so that a migration that fails leaves the
-//! shards at most one apart, and the next run goes on from there. Each shard has its own history, and what
-//! changes it holds an advisory lock: of two runs at once, one does a step and the other finds it done.
+//! A migration starts only when the one before is done on all shards. So a failure leaves the shards at most
+//! one migration apart, and the next run continues from there. Each shard has its own history and an advisory
+//! lock: when two runs overlap, one applies a step and the other finds it done.
 
 pub mod backfill;
 mod connection;
@@ -21,10 +21,10 @@ use crate::config::{Endpoint, ShardConfig};
 use connection::MigrationConnection;
 use schema::KNOWN;
 
-/// How long to wait for another run, unless told otherwise.
+/// The default time to wait for another run.
 pub const LOCK_WAIT: Duration = Duration::from_mins(5);
 
-/// What was done on one shard.
+/// The result on one shard.
 #[derive(Debug)]
 pub struct Report {
     pub shard: String,
@@ -34,20 +34,20 @@ pub struct Report {
 /// What to do with the migrations.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
-    /// Apply all that are missing, and store the first shard map.
+    /// Apply all missing ones, and store the first shard map.
     Up,
-    /// Take back this many.
+    /// Revert this many.
     Down(u32),
-    /// Say which are applied.
+    /// Report which are applied.
     Status,
 }
 
-/// Runs the step on all shards. A second one that starts meanwhile waits for the first.
+/// Runs the step on all shards; waits for another run that is in progress.
 pub async fn run(config: &ShardConfig, step: Step) -> Vec<Report> {
     run_reporting(config, step, LOCK_WAIT, &|_| ()).await
 }
 
-/// The same; waits for another run for so long at each step, and tells whom it waits for.
+/// Like [`run`]; waits at most `wait` for another run at each step, and reports what it waits for.
 pub async fn run_reporting(
     config: &ShardConfig,
     step: Step,
@@ -90,7 +90,7 @@ async fn up(shards: &mut [ShardMigration], config: &ShardConfig, tell: &(dyn Fn(
 /// One shard during a run.
 struct ShardMigration {
     name: String,
-    /// `None` where the shard can't be reached, which is its failure.
+    /// `None` if the shard is unreachable; that is then its failure.
     connection: Option<MigrationConnection>,
     applied: Vec<String>,
     said: Vec<String>,
@@ -112,13 +112,13 @@ impl ShardMigration {
         self.failure.is_some()
     }
 
-    /// Looks whether the database can hold a shard.
+    /// Checks whether the database can be a shard.
     async fn check(&mut self) {
         let Some(connection) = &self.connection else { return };
         self.failure = prerequisites::check(&connection.work).await.err();
     }
 
-    /// Applies this migration, unless somebody has.
+    /// Applies this migration unless it was applied meanwhile.
     async fn apply(&mut self, name: &str, tell: &(dyn Fn(&str) + Sync)) {
         let Some(connection) = &mut self.connection else { return };
         let done = connection
@@ -144,7 +144,7 @@ impl ShardMigration {
         }
     }
 
-    /// What follows the last migration.
+    /// Everything that follows the last migration.
     async fn finish(&mut self, names: &[String], config: &ShardConfig, tell: &(dyn Fn(&str) + Sync)) {
         let Some(connection) = &mut self.connection else { return };
         let (role, timeout) =
@@ -164,7 +164,7 @@ impl ShardMigration {
         }
     }
 
-    /// Says what was left undone because of other shards, or of this one.
+    /// Reports what was not done because of this or another shard.
     async fn stop_for(&mut self, failed: &str) {
         let Some(connection) = &self.connection else { return };
         let Ok(state) = schema::read(&connection.work).await else { return };

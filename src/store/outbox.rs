@@ -1,5 +1,5 @@
-//! The events of a shard that are not known to be published. They belong to the shard and not to a slot:
-//! each shard drains its own.
+//! Events of a shard that are not known to be published. They belong to the shard, not to a slot: each shard
+//! drains its own.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
@@ -9,9 +9,9 @@ use super::{Connection, sql_with};
 use crate::model::Result;
 use crate::model::event::OutboxRow;
 
-/// How old a row is before somebody else than the process that wrote it publishes it.
+/// The age at which a row is published by another process than the one that wrote it.
 const SECONDS_TO_WAIT: i32 = 2;
-/// For how long nobody else takes rows that a sweeper has taken.
+/// How long a sweeper's rows are left to it.
 const LEASE_SECONDS: i32 = 10;
 
 #[derive(FromQueryResult)]
@@ -21,10 +21,9 @@ struct Stored {
     payload: String,
 }
 
-/// Takes the oldest rows that wait too long, for a while. By the database's clock, which all sweepers of
-/// a shard share.
+/// Leases the oldest overdue rows. Uses the database's clock, which all sweepers of a shard share.
 pub async fn claim(connection: &Connection, limit: u32) -> Result<Vec<OutboxRow>> {
-    // The ids begin with their time, so their order is the age's and needs no other index.
+    // Ids begin with their time, so ordering by id is ordering by age.
     let sql = "update outbox set claimed_until = now() + make_interval(secs => $3)
         where id in (
             select id from outbox
@@ -38,7 +37,7 @@ pub async fn claim(connection: &Connection, limit: u32) -> Result<Vec<OutboxRow>
     Ok(rows.into_iter().map(|Stored { id, subject, payload }| OutboxRow { id, subject, payload }).collect())
 }
 
-/// Deletes events that the stream has taken.
+/// Deletes events that the stream has acknowledged.
 pub async fn delete(connection: &Connection, ids: Vec<Uuid>) -> Result<()> {
     let sql = "delete from outbox where id = any($1)";
     connection.execute_raw(sql_with(sql, [ids.into()])).await.map_err(failure)?;
@@ -50,7 +49,7 @@ struct Age {
     seconds: f64,
 }
 
-/// The age of the oldest event that is left, in seconds; 0 where none is.
+/// The age of the oldest remaining event in seconds; 0 if there is none.
 pub async fn age(connection: &Connection) -> Result<f64> {
     let sql = "select coalesce((select extract(epoch from now() - created_at)::float8
         from outbox order by id limit 1), 0) as seconds";

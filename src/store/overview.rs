@@ -1,4 +1,4 @@
-//! What an operator wants to know of each shard.
+//! Shard statistics for operators.
 
 use futures_util::future::join_all;
 use sea_orm::{DbBackend, FromQueryResult, Statement};
@@ -8,19 +8,19 @@ use super::shard::failure;
 use super::{Connection, Store};
 use crate::model::Result;
 
-/// One shard, as it is now.
+/// One shard now.
 #[derive(Debug, Serialize)]
 pub struct Overview {
     pub shard: String,
     /// Host, port and database of the primary.
     pub endpoint: String,
     pub slots: usize,
-    /// Null where the primary does not answer.
+    /// Null if the primary does not answer.
     pub contents: Option<Contents>,
     pub replicas: Vec<Replica>,
 }
 
-/// What lies there.
+/// What is stored there.
 #[derive(Debug, Serialize, FromQueryResult)]
 pub struct Contents {
     pub users: i64,
@@ -29,16 +29,16 @@ pub struct Contents {
     pub bytes: i64,
 }
 
-/// A server that follows the primary, as the primary sees it.
+/// A replica, as its primary sees it.
 #[derive(Debug, Serialize, FromQueryResult)]
 pub struct Replica {
     pub name: String,
     pub state: String,
-    /// What it has yet to replay; null where that is not known.
+    /// What it has not replayed yet; null if unknown.
     pub lag_bytes: Option<i64>,
 }
 
-/// All shards, side by side, in the order in which they are configured.
+/// All shards, read concurrently, in the configured order.
 pub async fn all(store: &Store) -> Vec<Overview> {
     let map = store.0.map.load();
     join_all(store.shards().iter().enumerate().map(|(index, shard)| {
@@ -57,7 +57,7 @@ async fn look(connection: Connection) -> Result<(Option<Contents>, Vec<Replica>)
     let contents = "select (select count(*) from users where state <> 9) as users,
         (select count(*) from posts where deleted_at is null) as posts,
         pg_database_size(current_database()) as bytes";
-    // Without the right to read statistics of others all but the name is null.
+    // Without the privilege to read others' statistics, all but the name is null.
     let replicas = "select coalesce(nullif(application_name, ''), 'replica') as name,
         coalesce(state, 'unknown') as state,
         pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as lag_bytes

@@ -11,16 +11,16 @@ use super::{Connection, Tx, sql_with};
 use crate::model::Result;
 use crate::model::id::{MessageId, Slot, UserId};
 
-/// How often one emoji was given to a message.
+/// How many users gave a message this emoji.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     pub emoji: String,
     pub count: i64,
-    /// The viewer is among them.
+    /// Whether the viewer is one of them.
     pub by_viewer: bool,
 }
 
-/// Asks for the reactions to a message as somebody sees them; the nil id stands for nobody.
+/// Key: the reactions to a message as seen by a user; the nil id stands for nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReactionsTo {
     pub message: MessageId,
@@ -66,7 +66,7 @@ impl Batch for ReactionsTo {
     }
 }
 
-/// Gives a reaction, or takes it back. False: it was so already.
+/// Adds or removes a reaction. False if nothing changed.
 pub async fn set(tx: &Tx, message: MessageId, user: UserId, emoji: &str, on: bool) -> Result<bool> {
     let key = [message.uuid().into(), user.uuid().into(), emoji.into()];
     let statement = if on {
@@ -86,7 +86,7 @@ struct Count {
     count: i64,
 }
 
-/// How many reactions somebody has given to a message.
+/// How many reactions a user has given to a message.
 pub async fn count_of(tx: &Tx, message: MessageId, user: UserId) -> Result<i64> {
     let sql = "select count(*) as count from reactions where message_id = $1 and user_id = $2";
     let row = Count::find_by_statement(sql_with(sql, [message.uuid().into(), user.uuid().into()]))

@@ -3,7 +3,7 @@
 use sea_orm::{DbBackend, Statement, Value};
 use uuid::Uuid;
 
-/// One column of a list of rows, as `unnest` takes it.
+/// One column of a list of rows, as a parameter for `unnest`.
 pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Value
 where
     Vec<T>: Into<Value>,
@@ -11,8 +11,7 @@ where
     rows.iter().map(value).collect::<Vec<T>>().into()
 }
 
-/// Values as a literal of a `PostgreSQL` array, for lists within a list of rows: `unnest` takes arrays apart to
-/// their last element.
+/// An array literal, for lists within a list of rows: `unnest` would flatten nested arrays.
 pub(super) fn array_literal(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let quote = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
     let values: Vec<String> = values.into_iter().map(|value| quote(value.as_ref())).collect();

@@ -1,4 +1,4 @@
-//! One transaction on one shard, with the events that it causes.
+//! A transaction on one shard, with its events.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,8 +12,8 @@ use crate::model::id::{EventId, Slot};
 use crate::model::wal::WalPosition;
 use crate::model::{Clock, Error, Result};
 
-/// A running transaction: a handle, cheap to clone. All that is read and written through it lies in the
-/// shard of one slot.
+/// A handle to a running transaction; cheap to clone. Everything read and written through it is in one slot's
+/// shard.
 #[derive(Clone)]
 pub struct Tx(Arc<Inner>);
 
@@ -37,12 +37,12 @@ impl Tx {
         &self.0.clock
     }
 
-    /// Adds an event: it is stored with the rows, or not at all, and published after the commit.
+    /// Adds an event. It is stored with the transaction's rows and published after the commit.
     pub fn emit(&self, event: &Event) -> Result<()> {
         self.emit_in(self.0.slot, event)
     }
 
-    /// The same, for what happened in another slot of the shard.
+    /// Like [`Tx::emit`], for another slot of the shard.
     pub fn emit_in(&self, slot: Slot, event: &Event) -> Result<()> {
         let row = OutboxRow {
             id: EventId::make(&self.0.clock, slot).uuid(),
@@ -57,8 +57,8 @@ impl Tx {
         &self.0.connection
     }
 
-    /// Stores the events and commits; the events are then to be published. `locate` asks up to where the
-    /// shard's log has it.
+    /// Stores the events and commits; returns the events to be published. `locate` also reads the log
+    /// position.
     pub(super) async fn commit(self, locate: bool) -> Result<(Vec<OutboxRow>, Option<WalPosition>)> {
         let inner = Arc::into_inner(self.0)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("a transaction's handle outlived its work")))?;

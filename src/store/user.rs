@@ -58,7 +58,7 @@ impl Model {
     }
 }
 
-/// Users by id. Sign-ups that were taken back are not users.
+/// Users by id. Aborted sign-ups are not users.
 pub struct ById;
 
 impl Batch for ById {
@@ -81,8 +81,8 @@ impl Batch for ById {
     }
 }
 
-/// Ids of this shard's users, the newest first, from behind `before`; of all, or of those who are verified
-/// or not. Rows of slots that the shard does not own are not its users.
+/// Ids of this shard's users, newest first, before `before`: all, or only verified or unverified ones. Rows
+/// of slots that the shard does not own are skipped.
 pub async fn newest(
     connection: &Connection,
     slots: &Slots,
@@ -95,7 +95,7 @@ pub async fn newest(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// What [`newest`] asks: it reads `limit` rows from an index, and those that it leaves out.
+/// The statement of [`newest`]: it reads `limit` rows from an index, and those it skips.
 pub fn newest_statement(slots: &Slots, before: Uuid, verified: Option<bool>, limit: i64) -> Statement {
     let which = match verified {
         None => "",
@@ -114,8 +114,8 @@ struct Id {
     id: Uuid,
 }
 
-/// Inserts a user and its password. False: a row with this id is there already, which for a sign-up
-/// means that the reconciler has taken it back.
+/// Inserts a user with its password. False if a row with this id exists, which for a sign-up means that the
+/// reconciler has aborted it.
 pub async fn insert(tx: &Tx, user: Model, password_hash: &str) -> Result<bool> {
     let id = user.id;
     let inserted = Entity::insert(user.into_active_model())
@@ -123,7 +123,7 @@ pub async fn insert(tx: &Tx, user: Model, password_hash: &str) -> Result<bool> {
         .exec_without_returning(tx.connection())
         .await
         .map_err(failure)?;
-    // A row that was left out for a conflict comes as `Inserted(0)`.
+    // A row that was skipped by `on conflict` is reported as `Inserted(0)`.
     if !matches!(inserted, sea_orm::TryInsertResult::Inserted(1)) {
         return Ok(false);
     }
@@ -151,7 +151,7 @@ pub async fn find(tx: &Tx, id: UserId) -> Result<Option<Model>> {
         .map_err(failure)
 }
 
-/// Writes the fields that people change about themselves.
+/// Writes the profile fields.
 pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
     let change = ActiveModel {
         id: Set(user.id),
@@ -167,7 +167,7 @@ pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
     Ok(())
 }
 
-/// Writes what people choose for themselves.
+/// Writes the settings.
 pub async fn update_settings(tx: &Tx, user: &Model) -> Result<()> {
     let change =
         ActiveModel { id: Set(user.id), messages_from: Set(user.messages_from), ..Default::default() };
@@ -175,8 +175,8 @@ pub async fn update_settings(tx: &Tx, user: &Model) -> Result<()> {
     Ok(())
 }
 
-/// Puts a mark in the place of a user that is not there yet, so that its sign-up can't come true any
-/// more. False: the user, or the mark, is there already.
+/// Inserts a marker for a sign-up that has not stored its user yet, so that it can't complete any more. False
+/// if the user or the marker exists already.
 pub async fn abort(tx: &Tx, id: UserId) -> Result<bool> {
     let sql = "insert into users (id, username, email, state, created_at) values ($1, '', '', $2, $3)
         on conflict do nothing";
@@ -186,14 +186,14 @@ pub async fn abort(tx: &Tx, id: UserId) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes changes of name that began before now come to nothing.
+/// Invalidates changes of name that are in progress.
 pub async fn raise_fence(tx: &Tx, id: UserId) -> Result<()> {
     let sql = "update users set name_fence = name_fence + 1 where id = $1";
     tx.connection().execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
     Ok(())
 }
 
-/// Removes this shard's marks of sign-ups that were taken back before then.
+/// Deletes this shard's markers of aborted sign-ups older than that.
 pub async fn purge_aborted(shard: &Shard, before: OffsetDateTime, limit: u32) -> Result<u64> {
     let sql = "delete from users where id in (
         select id from users where state = 9 and created_at < $1 limit $2)";
@@ -210,7 +210,7 @@ pub enum Counter {
     Following,
 }
 
-/// Adds to a counter; in the transaction that writes the row that it counts.
+/// Adds to a counter, in the transaction that writes the counted row.
 pub async fn count(tx: &Tx, id: UserId, counter: Counter, by: i32) -> Result<()> {
     let sql = match counter {
         Counter::Posts => "update users set post_count = post_count + $2 where id = $1",
@@ -221,8 +221,8 @@ pub async fn count(tx: &Tx, id: UserId, counter: Counter, by: i32) -> Result<()>
     Ok(())
 }
 
-/// Adds to a counter of several users of one shard, each named once. In the order of their ids, so that two who
-/// count several do not wait for each other.
+/// Adds to a counter of several users of one shard, each given once. Locks in the order of ids, to avoid
+/// deadlocks.
 pub async fn count_each(tx: &Tx, counter: Counter, by: &BTreeMap<UserId, i32>) -> Result<()> {
     let column = match counter {
         Counter::Posts => "post_count",

@@ -1,8 +1,7 @@
-//! Backfills: rows of a shape that a release leaves behind are brought into the new one in the background, a
-//! batch at a time.
+//! Backfills: rows in an old format are rewritten in the background, in batches.
 //!
-//! A batch and the position behind it are one transaction, under the lock on the backfill's row. So a worker
-//! that dies leaves no row done twice, whoever comes next goes on, and of two workers one waits.
+//! A batch and the new position are committed together, under the lock on the backfill's row. So no row is
+//! done twice if a worker dies, any worker can continue, and of two workers one waits.
 
 use std::fmt;
 use std::time::Instant;
@@ -17,26 +16,27 @@ use crate::store::{Connection, sql_with};
 /// Rows to be rewritten on every shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Backfill {
-    /// Stored: never changed, and never used again for another one.
+    /// Stored: must never be changed or reused.
     pub name: &'static str,
-    /// One statement that rewrites the next `$2` rows behind the position `$1` and returns one row: `position`
-    /// (text), that of the last of them, and `row_count` (bigint). The first position is empty. No rows: done.
+    /// One statement that rewrites up to `$2` rows after the position `$1` and returns one row: `position`
+    /// (text) of the last of them, and `row_count` (bigint). The first position is empty. If no row is left,
+    /// it returns none.
     pub sql: &'static str,
-    /// How many rows make a batch; it must fit well into the time-out of a transaction.
+    /// The batch size; a batch must stay well within the time limit of a transaction.
     pub batch: i64,
 }
 
-/// What this release has to rewrite, in this order. Taken out once a later one has dropped the old shape.
+/// The backfills of this release, in order. Remove one once a later release has dropped the old format.
 pub const ALL: &[Backfill] = &[];
 
-/// What came of asking for a batch.
+/// The result of asking for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batch {
-    /// So many rows were rewritten; there may be more.
+    /// This many rows were rewritten; there may be more.
     Rewritten(u64),
-    /// Somebody else is at it.
+    /// Another worker is running it.
     Taken,
-    /// There is nothing left, here.
+    /// Nothing is left on this shard.
     Done,
 }
 
@@ -60,7 +60,7 @@ pub async fn next(shard: &Shard, backfill: &Backfill) -> Result<Batch> {
             let register = "insert into backfills (name) values ($1) on conflict do nothing";
             connection.execute_raw(sql_with(register, [backfill.name.into()])).await.map_err(failure)?;
             connection.begin().await.map_err(failure)?;
-            // An error leaves the connection in its transaction, and so it is closed.
+            // On an error the connection stays in its transaction, and is closed.
             let batch = rewrite(&connection, backfill).await.map_err(failure)?;
             connection.commit().await.map_err(failure)?;
             Ok(batch)
@@ -95,7 +95,7 @@ async fn rewrite(connection: &Connection, backfill: &Backfill) -> Result<Batch, 
     Ok(Batch::Done)
 }
 
-/// How far a backfill is on one shard.
+/// The progress of a backfill on one shard.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Progress {
     pub name: String,
@@ -114,7 +114,7 @@ impl fmt::Display for Progress {
     }
 }
 
-/// The backfills that were begun on a shard, the oldest first.
+/// The backfills started on a shard, oldest first.
 pub async fn progress(connection: &impl ConnectionTrait) -> Result<Vec<Progress>, DbErr> {
     let sql = "select name, position, row_count, done_at from backfills order by started_at, name";
     match Progress::find_by_statement(sql_with(sql, [])).all(connection).await {

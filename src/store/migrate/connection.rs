@@ -1,4 +1,4 @@
-//! The way to one shard for migrations: past any pooler, under a lock.
+//! A connection to one shard for migrations: past any pooler, under an advisory lock.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use crate::config::Endpoint;
 
 /// `pg_advisory_lock`'s key: "fwgm" in ASCII.
 const LOCK: i64 = 0x6677_676d;
-/// How often a lock that is held is asked for again.
+/// The poll interval for a lock that is held.
 const LOCK_POLL: Duration = Duration::from_millis(250);
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// As the server's lists of sessions name a run.
+/// The application name in `pg_stat_activity`.
 const APPLICATION: &str = "fowergram-migrate";
 
-/// The session of a migration: it may take as long as it has to. Only a table that somebody holds is not
-/// waited for: behind who waits for it, everybody waits.
+/// The settings of a migration's session. A migration may take as long as it needs, but must not wait long
+/// for a table lock: everybody else would queue behind it.
 const SESSION: &str = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
     set lock_timeout = '5s'";
 
-/// Two sessions: one that works, and one that holds the lock meanwhile.
+/// Two sessions: one runs the migration, the other holds the lock.
 pub struct MigrationConnection {
     shard: String,
-    /// Whom the processes connect as.
+    /// The role that the processes connect as.
     pub role: String,
     pub work: DatabaseConnection,
     lock: PgConnection,
@@ -36,7 +36,7 @@ pub struct MigrationConnection {
 }
 
 impl MigrationConnection {
-    /// `served` is the address that processes use, where it is another one.
+    /// `served` is the address that the processes use, if it differs.
     pub async fn open(direct: &Endpoint, served: &Endpoint, wait: Duration) -> anyhow::Result<Self> {
         let unreachable = || format!("shard {} can't be reached", direct.shard);
         let options: PgConnectOptions = direct.url.expose_secret().parse()?;
@@ -48,7 +48,7 @@ impl MigrationConnection {
         Ok(Self { shard: direct.shard.clone(), role, work, lock, wait })
     }
 
-    /// Does something that nobody else does on this shard at the same time.
+    /// Runs a step while holding the lock.
     pub async fn locked<T>(
         &mut self,
         tell: &(dyn Fn(&str) + Sync),
@@ -56,7 +56,7 @@ impl MigrationConnection {
     ) -> anyhow::Result<T> {
         self.take_lock(tell).await?;
         let done = step(&self.work).await;
-        // Should this fail, the end of the session gives the lock back.
+        // If this fails, the lock is released when the session ends.
         sqlx::query("select pg_advisory_unlock($1)").bind(LOCK).execute(&mut self.lock).await?;
         done
     }
@@ -70,7 +70,7 @@ impl MigrationConnection {
                 return Ok(());
             }
             if !told || Instant::now() >= deadline {
-                // Gone meanwhile, where there is none.
+                // `None` if it was released meanwhile.
                 if let Some(holder) = self.holder().await? {
                     let message = format!("another migration is running on {} since {holder}", self.shard);
                     anyhow::ensure!(Instant::now() < deadline, "{message}; run again when it has ended");
@@ -82,7 +82,7 @@ impl MigrationConnection {
         }
     }
 
-    /// Since when the session of who holds the lock is there, and its process id on the server.
+    /// When the session that holds the lock began, and its process id on the server.
     async fn holder(&mut self) -> sqlx::Result<Option<String>> {
         let sql =
             "select to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC (process '
@@ -95,7 +95,7 @@ impl MigrationConnection {
     }
 
     pub async fn close(self) {
-        // What was to be done is done; the server notices by itself where this fails.
+        // The work is done; if this fails, the server notices by itself.
         self.work.close().await.ok();
         self.lock.close().await.ok();
     }
@@ -104,7 +104,7 @@ impl MigrationConnection {
 #[expect(clippy::disallowed_methods, reason = "a migration has a connection of its own, past the pools")]
 async fn work(endpoint: &Endpoint) -> anyhow::Result<DatabaseConnection> {
     let mut options = ConnectOptions::new(endpoint.url.expose_secret());
-    // One session from the beginning to the end, because its settings are its own.
+    // A single session, because its settings belong to it.
     options.max_connections(1).connect_timeout(CONNECT).idle_timeout(None).max_lifetime(None);
     options.sqlx_logging(false);
     let connection = Database::connect(options).await?;

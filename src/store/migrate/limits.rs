@@ -1,5 +1,5 @@
-//! Time-outs that the server itself keeps. A client that gives up leaves its statement behind; and a pooler
-//! takes no settings from clients, so they are those of the role in the database.
+//! Time-outs that the server enforces. A client that gives up leaves its statement running, and poolers don't
+//! pass on client settings, so they are set for the role in this database.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult};
 
 use super::super::sql_with;
 
-/// How much later than the client the server gives up: the client's own word comes first.
+/// How much later than the client the server gives up, so that the client's error comes first.
 const LATER: Duration = Duration::from_secs(1);
-/// How often the server looks, while it works on a statement, whether the client is still there.
+/// How often the server checks during a statement whether the client is still connected.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(FromQueryResult)]
@@ -17,12 +17,11 @@ struct Command {
     sql: String,
 }
 
-/// Sets them for sessions of this role that begin from now on. `timeout` is what a client waits for one
-/// transaction.
+/// Sets them for new sessions of this role. `timeout` is the client's time limit for a transaction.
 pub async fn set(connection: &DatabaseConnection, role: &str, timeout: Duration) -> Result<(), DbErr> {
     let milliseconds = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
     let limit = milliseconds(timeout + LATER);
-    // Quoted by the server, which knows how.
+    // Quoted by the server.
     let sql =
         "select format('alter role %I in database %I set %s = %s', $1::text, current_database(), name, value)
             as sql

@@ -1,11 +1,11 @@
-//! What a database must be, before anything in it is changed.
+//! Checks a database before anything in it is changed.
 
 use anyhow::ensure;
 use sea_orm::{DatabaseConnection, FromQueryResult};
 
 use crate::store::sql_with;
 
-/// As `server_version_num` says it: 14.0.
+/// In the format of `server_version_num`: 14.0.
 const OLDEST: i32 = 140_000;
 
 #[derive(FromQueryResult)]
@@ -21,7 +21,7 @@ struct Found {
     may_create: bool,
 }
 
-/// Fails with one line that says how to make it right.
+/// Fails with one line that says how to fix it.
 pub async fn check(work: &DatabaseConnection) -> anyhow::Result<()> {
     let sql = "select current_setting('server_version_num')::integer as version,
             current_setting('server_version') as version_text,
@@ -33,7 +33,7 @@ pub async fn check(work: &DatabaseConnection) -> anyhow::Result<()> {
             current_schema()::text as schema,
             coalesce(has_schema_privilege(current_schema(), 'create'), false) as may_create";
     let found = Found::find_by_statement(sql_with(sql, [])).one(work).await?;
-    let Some(found) = found else { anyhow::bail!("the server says nothing of itself") };
+    let Some(found) = found else { anyhow::bail!("the server returned no settings") };
     let Found { database, role, .. } = &found;
     ensure!(found.version >= OLDEST, "the server is PostgreSQL {}: use 14 or later", found.version_text);
     ensure!(!found.standby, "the server is a standby: give the address of its primary");

@@ -1,4 +1,4 @@
-//! Which migrations a shard has, and which this program knows.
+//! The migrations of a shard, compared with those of this program.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -14,14 +14,14 @@ use crate::store::sql_with;
 pub static KNOWN: LazyLock<Vec<String>> =
     LazyLock::new(|| Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect());
 
-/// A shard's history beside this program's migrations. Each list has the oldest first.
+/// A shard's history compared with this program's migrations. Each list is oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaState {
-    /// Those that both have.
+    /// Known and applied.
     pub applied: Vec<String>,
-    /// Those that the shard has yet to get: what this program asks of it may fail.
+    /// Missing on the shard: statements of this program may fail.
     pub pending: Vec<String>,
-    /// Those of a newer program, which this one can live with.
+    /// Applied by a newer version, which is compatible.
     pub unknown: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ impl SchemaState {
         Self { applied, pending, unknown }
     }
 
-    /// Whether the shard has all that this program knows.
+    /// Whether nothing is missing.
     pub fn is_complete(&self) -> bool {
         self.pending.is_empty()
     }
@@ -49,7 +49,7 @@ impl fmt::Display for SchemaState {
     }
 }
 
-/// How a shard's schema stands to this program. One small statement, bounded in time as all of them.
+/// Reads the state of a shard's schema with one small statement.
 pub async fn version(shard: &Shard) -> Result<SchemaState> {
     shard.ask(async |connection| read(&connection).await.map_err(failure)).await
 }
@@ -59,8 +59,8 @@ struct Applied {
     version: String,
 }
 
-/// The same through any connection, outside a transaction: where there is no history yet the statement is
-/// refused.
+/// Like that, through any connection outside a transaction: if there is no history table yet, the statement
+/// fails.
 pub(in crate::store) async fn read(connection: &impl ConnectionTrait) -> Result<SchemaState, DbErr> {
     let sql = "select version from seaql_migrations order by version";
     match Applied::find_by_statement(sql_with(sql, [])).all(connection).await {

@@ -1,4 +1,4 @@
-//! A connection to a `PostgreSQL` database, as `SeaORM` runs statements on it.
+//! A borrowed `PostgreSQL` connection on which `SeaORM` runs statements.
 
 mod manager;
 mod prepared;
@@ -16,21 +16,21 @@ pub use manager::Manager;
 pub use prepared::{Generation, is_stale};
 use prepared::{Query, in_generation, is_name_taken, prepared};
 
-/// How often a statement is prepared anew and run again, because the server does not run it as it was prepared.
+/// How many times a statement is prepared again after the server rejected its prepared form.
 const MAX_PREPARES: u32 = 3;
 
-/// A connection for as long as somebody has it. Statements run one after the other.
+/// A borrowed connection. Statements run one after the other.
 #[derive(Debug)]
 pub struct Connection {
-    // Held while the server is waited for: the protocol takes one statement at a time, and `SeaORM` lends
-    // connections as `&self`. Nobody else has this one, so nobody waits.
+    // Locked while waiting for the server, because the protocol runs one statement at a time and `SeaORM`
+    // passes connections as `&self`. There is never contention: a connection has one user.
     held: Mutex<Held>,
     generation: Generation,
 }
 
 #[derive(Debug)]
 struct Held {
-    /// Taken out when it is closed, only.
+    /// Only `None` once it was closed.
     pooled: Option<Object<Manager>>,
     state: State,
 }
@@ -39,11 +39,11 @@ struct Held {
 enum State {
     Ready,
     InTransaction,
-    /// A statement of the transaction was refused: it can be rolled back only.
+    /// A statement of the transaction failed: only a rollback is possible.
     Refused,
-    /// A statement is under way, or was when its caller stopped waiting.
+    /// A statement is running, or was when its caller stopped waiting.
     Busy,
-    /// The server can't be talked to through it.
+    /// The connection is unusable.
     Broken,
 }
 
@@ -52,19 +52,19 @@ impl Connection {
         Self { held: Mutex::new(Held { pooled: Some(pooled), state: State::Ready }), generation }
     }
 
-    /// Begins a transaction, which ends with [`Connection::commit`] or [`Connection::rollback`], or, when
-    /// the connection is dropped before, is rolled back by the server.
+    /// Begins a transaction. End it with [`Connection::commit`] or [`Connection::rollback`]; if the
+    /// connection is dropped first, the server rolls back.
     pub async fn begin(&self) -> Result<(), DbErr> {
         self.control("BEGIN", State::InTransaction).await
     }
 
-    /// Ends a transaction; an error where one of its statements was refused, also if that was not minded.
+    /// Commits. Fails if one of the transaction's statements failed, even if that error was ignored.
     pub async fn commit(&self) -> Result<(), DbErr> {
         self.check_unrefused().await?;
         self.control("COMMIT", State::Ready).await
     }
 
-    /// The same; and up to where the log has it, in the same round trip.
+    /// Like [`Connection::commit`]; also returns the log position, in the same round trip.
     pub async fn commit_at(&self) -> Result<WalPosition, DbErr> {
         self.check_unrefused().await?;
         let rows = self.run(async |pg, _| pg.fetch_all(COMMIT).await).await?;
@@ -80,7 +80,7 @@ impl Connection {
         Err(DbErr::Custom("a transaction with a refused statement can't be committed".into()))
     }
 
-    /// Where the server stands at this moment.
+    /// The server's replication state now.
     pub async fn replication_state(&self) -> Result<ReplicationState, DbErr> {
         self.run(async |pg, _| ReplicationState::ask(pg).await).await
     }
@@ -95,8 +95,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs a prepared statement. One that the server refuses because it does not fit any more what was prepared was
-    /// not begun: it is prepared anew and run again; in a transaction, which is lost, by whoever runs that again.
+    /// Runs a prepared statement. If the server rejects its prepared form as stale, nothing was executed: the
+    /// statement is prepared and run again. In a transaction that is not possible, so the caller has to retry
+    /// the transaction.
     async fn run_prepared<T>(
         &self,
         statement: &Statement,
@@ -110,7 +111,7 @@ impl Connection {
                 let result = work(pg, prepared(&sql, statement)).await;
                 match &result {
                     Err(Error::Database(report)) if is_stale(&**report) => {
-                        tracing::info!(cause = %report, "statements are prepared anew");
+                        tracing::info!(cause = %report, "stale prepared statements are prepared again");
                         self.generation.end(generation);
                         forget_prepared(pg, &**report).await?;
                     }
@@ -155,15 +156,15 @@ impl Drop for Connection {
         if held.state == State::Broken
             && let Some(pool) = Object::pool(&pooled)
         {
-            // The idle ones lead to the same server.
+            // The idle connections go to the same server.
             pool.retain(|_, _| false);
         }
         drop(Object::take(pooled));
     }
 }
 
-/// Leaves nothing prepared that the server was found to know otherwise. Where names are taken, only a new session has
-/// none; with the old one ends its transaction.
+/// Drops prepared statements that no longer match the server. If a statement name is already taken, only a
+/// new session helps, which ends the transaction of the old one.
 async fn forget_prepared(pooled: &mut Object<Manager>, report: &dyn DatabaseError) -> Result<(), Error> {
     if !is_name_taken(report) {
         return pooled.clear_cached_statements().await;
@@ -173,12 +174,12 @@ async fn forget_prepared(pooled: &mut Object<Manager>, report: &dyn DatabaseErro
     Ok(())
 }
 
-/// An error of sqlx, as SeaORM has them.
+/// Wraps an error of sqlx for `SeaORM`.
 pub fn failed(error: Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
-/// Whether the server closes the connection after this report.
+/// Whether the server closes the connection after this error.
 fn is_fatal(report: &dyn DatabaseError) -> bool {
     let report = report.try_downcast_ref::<PgDatabaseError>();
     report.is_some_and(|report| matches!(report.severity(), PgSeverity::Fatal | PgSeverity::Panic))

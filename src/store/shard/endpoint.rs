@@ -1,8 +1,7 @@
-//! One server as this process reaches it: its connections, and whether it is of use.
+//! One server: its connections, and whether it is available.
 //!
-//! A circuit breaker with a probe of its own. What does not answer the probe is not asked until it does:
-//! requests for it fail at once, those that wait for it are let go, and none of them has to find out that
-//! it is back.
+//! A circuit breaker with its own probe. While a server does not answer the probe, requests for it fail at
+//! once, running requests are released, and no request is needed to find out that it is back.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,32 +18,32 @@ use super::replication::ReplicationState;
 use crate::config::ShardConfig;
 use crate::model::{Error, Result};
 
-/// How often a server that is of use is probed.
+/// The probe interval of an available server.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How often one that is not is.
+/// The probe interval of an unavailable server.
 const RETRY: Duration = Duration::from_millis(250);
-/// How many probes in a row may get no answer in time. One that is refused is enough.
+/// How many probes in a row may time out. A single refused probe is enough.
 const MISSES: u32 = 2;
 
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The shard, and which of its servers this is: as logs and metrics name them.
+    /// Shard and role, as in logs and metrics.
     shard: String,
     role: String,
     pool: Pool,
-    /// Of a probe, and of the wait for a connection.
+    /// Time limit of a probe, and for getting a connection.
     wait: Duration,
-    /// Of all that is done with one connection.
+    /// Time limit of all work with one connection.
     timeout: Duration,
     up: watch::Sender<bool>,
-    /// What it said of itself at its last probe.
+    /// The result of the last probe.
     last_state: Mutex<Option<ReplicationState>>,
     recheck: Notify,
 }
 
 impl Endpoint {
-    /// Connections are opened when they are needed, so that a process starts, and serves from the other
-    /// servers, while this one is down. `up` says whether it counts as of use before the first probe.
+    /// Connections are opened on demand, so that a process can start and use the other servers while this one
+    /// is down. `up` is its availability before the first probe.
     pub fn new(
         shard: &str,
         role: String,
@@ -70,23 +69,23 @@ impl Endpoint {
         &self.role
     }
 
-    /// Whether it answered its last probe, and may be asked.
+    /// Whether it is available.
     pub fn is_up(&self) -> bool {
         *self.up.borrow()
     }
 
-    /// What it said of itself when it last answered a probe.
+    /// The replication state at its last successful probe.
     pub fn state(&self) -> Option<ReplicationState> {
         *self.last_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks through a connection of its own. Bounded in time, the wait for the connection included.
+    /// Runs `work` with a connection of its own. The time limit includes getting the connection.
     pub async fn ask<T>(&self, work: impl AsyncFnOnce(Connection) -> Result<T>) -> Result<T> {
         let mut up = self.up.subscribe();
         if !*up.borrow_and_update() {
             return Err(Error::ShardUnavailable);
         }
-        // Boxed, so that the futures that ask stay small.
+        // Boxed to keep the futures of callers small.
         let asked = Box::pin(async { work(self.connect().await?).await });
         let result = tokio::select! {
             biased;
@@ -94,7 +93,7 @@ impl Endpoint {
                 tracing::warn!(shard = %self.shard, endpoint = %self.role, "no answer within the time-out");
                 Err(Error::ShardUnavailable)
             }),
-            // The sender is in `self`, so this is no error.
+            // Can't fail: the sender is in `self`.
             _ = up.wait_for(|up| !up) => Err(Error::ShardUnavailable),
         };
         if matches!(result, Err(Error::ShardUnavailable)) {
@@ -122,9 +121,8 @@ impl Endpoint {
         })
     }
 
-    /// Probes the server, again and again, and at once when a request got no answer. `judge` is told when a
-    /// probe was sent and what the server said of itself, and says why it is of no use, if so. Ends never:
-    /// the caller drops it.
+    /// Probes the server until dropped, and at once when a request failed. `judge` gets the time of the probe
+    /// and the server's state, and returns why the server can't be used, if so.
     pub async fn watch(&self, judge: impl Fn(Instant, ReplicationState) -> Option<&'static str>) {
         let mut probe_connection: Option<PgConnection> = None;
         let mut misses = 0;
@@ -156,22 +154,22 @@ impl Endpoint {
         }
     }
 
-    /// Whether it is of use from now on; `fault` is why not.
+    /// Sets the availability; `fault` is why it is unavailable.
     fn set_fault(&self, fault: Option<&'static str>) {
         let up = fault.is_none();
         self.gauge("fowergram_shard_up", if up { 1.0 } else { 0.0 });
         let changed = self.up.send_if_modified(|before| std::mem::replace(before, up) != up);
         match fault {
-            None if changed => tracing::info!(shard = %self.shard, endpoint = %self.role, "of use again"),
+            None if changed => tracing::info!(shard = %self.shard, endpoint = %self.role, "available again"),
             Some(fault) if changed => {
-                tracing::warn!(shard = %self.shard, endpoint = %self.role, fault, "is not asked");
+                tracing::warn!(shard = %self.shard, endpoint = %self.role, fault, "unavailable");
                 self.pool.forget_idle();
             }
             _ => {}
         }
     }
 
-    /// Closes the idle connections, and lends no more.
+    /// Closes idle connections and stops lending new ones.
     pub fn close(&self) {
         self.pool.close();
     }

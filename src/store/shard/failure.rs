@@ -1,4 +1,4 @@
-//! What the errors of `PostgreSQL` mean.
+//! Classifies errors of `PostgreSQL`.
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use sqlx::error::DatabaseError;
@@ -21,9 +21,9 @@ fn sqlstate(error: &DbErr) -> Option<String> {
     report(error)?.code().map(std::borrow::Cow::into_owned)
 }
 
-/// Whether the error says that the shard can't be talked to, rather than that it refused something:
-/// class 08 (connection), 57P01–57P03 (shutting down, starting), 53300 (too many connections),
-/// 25006 (read-only: a standby that was a primary).
+/// Whether the error means that the shard is unreachable, rather than that it rejected a statement: class 08
+/// (connection), 57P01–57P03 (shutting down, starting), 53300 (too many connections), 25006 (read-only: a
+/// standby that was a primary).
 fn is_unavailable(error: &DbErr) -> bool {
     if let Some(state) = sqlstate(error) {
         return state.starts_with("08")
@@ -44,7 +44,7 @@ fn is_unavailable(error: &DbErr) -> bool {
     }
 }
 
-/// What an error of the driver means to the rules.
+/// Converts an error of the driver; logs it if the shard is unavailable.
 pub fn failure(error: DbErr) -> Error {
     if is_unavailable(&error) {
         tracing::warn!(cause = %error, "shard unavailable");
@@ -52,35 +52,35 @@ pub fn failure(error: DbErr) -> Error {
     meaning(error)
 }
 
-/// The same for who tells it in other words.
+/// Like [`failure`], without logging.
 pub fn meaning(error: DbErr) -> Error {
     if is_unavailable(&error) { Error::ShardUnavailable } else { Error::internal(error) }
 }
 
-/// Whether there is no such table: the database was never migrated.
+/// Whether the table does not exist: the database was never migrated.
 pub fn is_not_migrated(error: &DbErr) -> bool {
     sqlstate(error).as_deref() == Some("42P01")
 }
 
-/// True for a serialization failure, a deadlock, or a statement that has to be prepared anew: the same transaction may
-/// succeed when run again.
+/// True for a serialization failure, a deadlock or a stale prepared statement: the transaction may succeed
+/// when it is run again.
 pub fn is_retryable(error: &Error) -> bool {
     let Some(error) = cause(error) else { return false };
     report(error).is_some_and(is_stale)
         || sqlstate(error).is_some_and(|state| matches!(&*state, "40001" | "40P01"))
 }
 
-/// True where a row refers to one that is gone.
+/// True for a foreign key violation: the row refers to one that is gone.
 pub fn is_orphan(error: &Error) -> bool {
     reported(error).is_some_and(|state| state == "23503")
 }
 
-/// The SQLSTATE behind an error that [`failure`] has made.
+/// The SQLSTATE of an error made by [`failure`].
 fn reported(error: &Error) -> Option<String> {
     cause(error).and_then(sqlstate)
 }
 
-/// The error of the driver behind one that [`failure`] has made.
+/// The driver's error behind one made by [`failure`].
 fn cause(error: &Error) -> Option<&DbErr> {
     let Error::Internal(cause) = error else { return None };
     cause.downcast_ref::<DbErr>()

@@ -11,7 +11,7 @@ use super::{Shard, failure, is_not_migrated, meaning};
 use crate::model::id::{SLOTS, Slot};
 use crate::model::{Error, Result};
 
-/// A run of slots, both ends included, and the name of its shard: the stored form.
+/// A range of slots, both ends included, with the name of its shard, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     pub from: u16,
@@ -19,14 +19,14 @@ pub struct Range {
     pub shard: String,
 }
 
-/// The map in memory: an index into the configured shards for each slot.
+/// The map in memory: for each slot an index into the configured shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotMap {
     pub epoch: i64,
     owners: Vec<u16>,
 }
 
-/// Slots in their order, as runs with both ends included.
+/// A sorted set of slots, as inclusive ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots(Vec<(u16, u16)>);
 
@@ -40,7 +40,7 @@ impl Slots {
     }
 }
 
-/// From the numbers of slots, the lowest first.
+/// From ascending slot numbers.
 impl FromIterator<u16> for Slots {
     fn from_iter<I: IntoIterator<Item = u16>>(slots: I) -> Self {
         let mut runs: Vec<(u16, u16)> = Vec::new();
@@ -96,7 +96,7 @@ impl SlotMap {
         Ok(Self { epoch, owners })
     }
 
-    /// The first map of a new cluster: equal shares, in the order in which the shards are configured.
+    /// The first map of a new cluster: equal shares in the configured order.
     pub fn even(shards: &[String]) -> Vec<Range> {
         let count = shards.len();
         let bound = |index: usize| u16::try_from(index * usize::from(SLOTS) / count).unwrap_or(SLOTS);
@@ -131,7 +131,7 @@ pub async fn read(shard: &Shard) -> Result<Option<(i64, Vec<Range>)>> {
     row.map(|row| Ok((row.epoch, serde_json::from_value(row.ranges).map_err(Error::internal)?))).transpose()
 }
 
-/// Stores a map on a shard; the same epoch again changes nothing.
+/// Stores a map on a shard; storing the same epoch again changes nothing.
 pub async fn write(connection: &impl ConnectionTrait, epoch: i64, ranges: &[Range]) -> Result<()> {
     let ranges = serde_json::to_value(ranges).map_err(Error::internal)?;
     let sql = "insert into shard_map (epoch, ranges) values ($1, $2) on conflict do nothing";
@@ -141,21 +141,21 @@ pub async fn write(connection: &impl ConnectionTrait, epoch: i64, ranges: &[Rang
     Ok(())
 }
 
-/// What each shard says of the map; `None` where it was never migrated.
+/// The map as each shard has it; `None` if never migrated.
 pub(in crate::store) type Maps = Vec<Result<Option<(i64, Vec<Range>)>>>;
 
-/// Reads what each shard has stored.
+/// Reads the stored map of each shard.
 pub(in crate::store) async fn read_maps(shards: &[Arc<Shard>]) -> Maps {
     join_all(shards.iter().map(|shard| read(shard))).await
 }
 
-/// The newest of them, checked.
+/// The newest of them, validated.
 pub(in crate::store) fn newest(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Result<Option<SlotMap>> {
     let newest = maps.iter().filter_map(|map| map.as_ref().ok()?.as_ref()).max_by_key(|(epoch, _)| *epoch);
     newest.map(|(epoch, ranges)| SlotMap::parse(*epoch, ranges, shards)).transpose()
 }
 
-/// Which shard fails how, in one line.
+/// Why no shard has a map, in one line.
 pub(in crate::store) fn no_map(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Error {
     let faults = shards.iter().zip(maps).map(|(shard, map)| match map {
         Err(Error::Internal(cause)) => format!("{}: {cause}", shard.name),

@@ -1,8 +1,8 @@
 //! A pool of connections to one `PostgreSQL` database.
 //!
-//! `SeaORM`'s own pool asks the server after each use whether the connection is still good, which costs as
-//! much as a read by key does. Here one that lay idle is asked before its next use, and one that was
-//! given back in the middle of a statement or a transaction is closed.
+//! `SeaORM`'s own pool pings the server after each use, which costs as much as a read by key. This one pings
+//! a connection only before it is used again after an idle time, and closes connections that were returned in
+//! the middle of a statement or a transaction.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use sqlx::{ConnectOptions, Error};
 use super::connection::{Connection, Generation, Manager, failed};
 use super::replication::ReplicationState;
 
-/// The SQLSTATE of a server that takes no more connections.
+/// The SQLSTATE for too many connections.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
-/// The connections to one endpoint. They are opened when they are needed. Cheap to clone.
+/// The connections to one endpoint, opened on demand. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Pool {
     pool: managed::Pool<Manager>,
@@ -27,7 +27,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `wait` is how long to wait for a connection to be opened, or given back by somebody else.
+    /// `wait` is the time limit for opening a connection, or for one to be returned.
     pub fn new(url: &SecretString, size: usize, wait: Duration) -> Result<Self, DbErr> {
         let options: PgConnectOptions = url.expose_secret().parse().map_err(failed)?;
         let manager = Manager { options: options.disable_statement_logging() };
@@ -43,8 +43,8 @@ impl Pool {
         Ok(Self { pool, generation: Generation::default() })
     }
 
-    /// Where the server stands, if it answers, through a connection that nobody else uses: `probe_connection`, or a new
-    /// one where that is gone. A server that is full answers, without saying more.
+    /// Reads the replication state through a connection outside the pool: `probe_connection`, or a new one.
+    /// `None` if the server answers but has no free connections.
     pub async fn probe(
         &self,
         probe_connection: &mut Option<PgConnection>,
@@ -73,7 +73,7 @@ impl Pool {
         self.pool.retain(|_, _| false);
     }
 
-    /// Closes the idle connections, and lends no more.
+    /// Closes idle connections and stops lending new ones.
     pub fn close(&self) {
         self.pool.close();
     }

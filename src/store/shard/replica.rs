@@ -1,7 +1,7 @@
-//! How far a shard's replicas are behind.
+//! The lag of a shard's replicas.
 //!
-//! The primary's probes note how far its log went at which moment. A replica that has replayed up to such
-//! a place has a copy that is no older than that moment: whatever its clock, or the primary's, says.
+//! Probes of the primary record the position of its log with the time. A replica that has replayed up to such
+//! a position is at most as old as that time, whatever the clocks of the servers say.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,28 +10,28 @@ use std::time::{Duration, Instant};
 use super::replication::ReplicationState;
 use crate::model::wal::WalPosition;
 
-/// The most moments that are remembered: an hour of probes.
+/// How many positions are kept: an hour of probes.
 const MOMENTS: usize = 3600;
 
-/// A replica, as this process sees it.
+/// The status of a replica, as this process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaStatus {
     pub name: String,
-    /// It is read from.
+    /// Whether reads are sent to it.
     pub healthy: bool,
-    /// How old its copy is at most; `None` where that is not known.
+    /// Its maximum lag; `None` if unknown.
     pub lag: Option<Duration>,
 }
 
-/// How far a primary's log went, and when. The newest last.
+/// Positions of the primary's log with the time of the probe, newest last.
 #[derive(Debug, Default)]
 pub struct WalHistory(Mutex<VecDeque<(Instant, WalPosition)>>);
 
 impl WalHistory {
-    /// A probe that was sent at `sent` found the log to go so far.
+    /// Records the result of a probe that was sent at `sent`.
     pub fn note(&self, sent: Instant, position: WalPosition) {
         let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A log that is shorter, or of another timeline, is another server's.
+        // A shorter log, or another timeline, belongs to another server.
         if moments.back().is_some_and(|(_, last)| last.timeline != position.timeline || *last > position) {
             moments.clear();
         }
@@ -41,8 +41,8 @@ impl WalHistory {
         moments.push_back((sent, position));
     }
 
-    /// How old the copy of a replica that stands there is at most; `None` where that is not known: it
-    /// follows nobody, or another server, or is further behind than is remembered.
+    /// The maximum lag of a replica in this state. `None` if unknown: it follows no server or another one, or
+    /// is further behind than the history goes back.
     pub fn age(&self, replica: ReplicationState, now: Instant) -> Option<Duration> {
         if !replica.standby {
             return None;

@@ -1,25 +1,25 @@
-//! Where a server stands in the replication: whether it is a standby, and how far its write-ahead log goes.
+//! Replication state: whether a server is a standby, and the position of its write-ahead log.
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Executor, Row};
 
 use crate::model::wal::WalPosition;
 
-/// What a server says of itself. A primary tells how far its log goes, a standby what it has replayed; the
-/// timeline of a standby is that of its last restart point, which may be older and is never newer. One
-/// row: standby, timeline, lsn.
+/// Reads the replication state in one row: standby, timeline, lsn. For a primary the position is the end of
+/// its log, for a standby what it has replayed. The timeline of a standby is that of its last restart point,
+/// which may be older but never newer.
 const STATE: &str = "select pg_is_in_recovery() as standby,
     case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
         else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer end::bigint as timeline,
     (case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
         else pg_current_wal_insert_lsn() end - '0/0')::bigint as lsn";
 
-/// Ends a transaction on a primary, and tells the same of it. Shorter, because each write waits for it.
+/// Commits a transaction on a primary and reads the same. Shorter, because every write waits for it.
 pub const COMMIT: &str = "COMMIT; select false as standby,
     ('x' || left(pg_walfile_name(lsn), 8))::bit(32)::integer::bigint as timeline,
     (lsn - '0/0')::bigint as lsn from pg_current_wal_insert_lsn() as lsn";
 
-/// A server's part in the replication.
+/// The replication state of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicationState {
     /// It follows another server.
@@ -28,7 +28,7 @@ pub struct ReplicationState {
 }
 
 impl ReplicationState {
-    /// Asks the server.
+    /// Reads the state from the server.
     pub async fn ask(connection: &mut PgConnection) -> Result<Self, Error> {
         Self::read(&connection.fetch_one(STATE).await?)
     }

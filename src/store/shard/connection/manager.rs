@@ -1,4 +1,4 @@
-//! Opens connections, and asks those that lay idle whether they are still good.
+//! Opens connections, and pings idle ones before they are used again.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use deadpool::managed::{self, Metrics, RecycleResult};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _, Error};
 
-/// How long a connection may have been idle to be lent without a question.
+/// How long a connection may be idle without being pinged before use.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// Of the connections to one server.
+/// Manages the connections to one server.
 #[derive(Debug)]
 pub struct Manager {
     pub options: PgConnectOptions,
@@ -20,7 +20,7 @@ impl managed::Manager for Manager {
     type Error = Error;
 
     async fn create(&self) -> Result<PgConnection, Error> {
-        // Boxed: what opens a connection has 40 kB, which each future that reads would have to hold.
+        // Boxed: the future that opens a connection has 40 kB.
         Box::pin(self.options.connect()).await
     }
 

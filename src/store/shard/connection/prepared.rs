@@ -1,4 +1,4 @@
-//! Prepared statements, and what makes the server refuse one that it has run before.
+//! Prepared statements, and when the server rejects one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-/// How often statements had to be prepared anew. Its number ends their texts from then on: what a session, or a pooler
-/// on behalf of several, has prepared under the old text is not used again.
+/// Counts how often statements had to be prepared again. The number is appended to every statement's text, so
+/// that nothing is used that a session, or a pooler for several sessions, prepared before.
 #[derive(Clone, Debug, Default)]
 pub struct Generation(Arc<AtomicU64>);
 
@@ -32,7 +32,7 @@ impl Generation {
 /// A statement as the driver takes it.
 pub type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, SqlxValues>;
 
-/// The statement with this text.
+/// The statement, with this text.
 pub fn prepared<'q>(sql: &'q str, statement: &Statement) -> Query<'q> {
     let values = statement.values.clone().unwrap_or(Values(Vec::new()));
     sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))
@@ -43,19 +43,19 @@ pub fn in_generation(sql: &str, generation: u64) -> Cow<'_, str> {
     if generation == 0 { Cow::Borrowed(sql) } else { Cow::Owned(format!("{sql}\n-- {generation}")) }
 }
 
-/// Whether what was prepared is not what the server has: its result has other columns now (0A000), it is gone
-/// (26000), or something else has its name (42P05).
+/// Whether the prepared statement is stale: its result columns have changed (0A000), it is gone (26000), or
+/// its name is used for something else (42P05).
 pub fn is_stale(report: &dyn DatabaseError) -> bool {
     let routine = || report.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
     match report.code().as_deref() {
-        // Of all that is not supported, only this is so by the time.
+        // The only "feature not supported" error that depends on when it is run.
         Some("0A000") => routine() == Some("RevalidateCachedQuery"),
         Some("26000") => true,
         _ => is_name_taken(report),
     }
 }
 
-/// Whether the session has another statement under the name that one was to get.
+/// Whether another statement in the session already has the name.
 pub fn is_name_taken(report: &dyn DatabaseError) -> bool {
     report.code().as_deref() == Some("42P05")
 }
