@@ -16,6 +16,9 @@ use crate::store::member::{FirstMembers, Member, Membership};
 use crate::store::message::LastMessage;
 use crate::store::{Away, conversation, inbox, message, user};
 
+/// How often a page is filled up, where the viewer may see less than was read.
+const MAX_READS: usize = 5;
+
 /// Users by id.
 pub type People = HashMap<UserId, Arc<user::Model>>;
 
@@ -44,8 +47,8 @@ pub struct Listed {
 /// A page of a list of conversations.
 #[derive(Debug)]
 pub struct ConversationPage {
-    /// Null stands for what can't be read now, for what the viewer has just left, and for threads of posts that
-    /// the viewer may not see any more.
+    /// Null stands for what can't be read now. What the viewer has left or may not see is left out, and the page
+    /// filled up; where too much of it comes in a row, one null carries the cursor on.
     pub conversations: Slice<(Place, Option<Listed>)>,
     /// In how many conversations of the list, on this page or not, there is something unread.
     pub unread: i64,
@@ -65,6 +68,8 @@ struct Rows {
     posts: HashMap<PostId, VisiblePost>,
     people: Arc<People>,
     away: Option<Error>,
+    /// What can't be shown because a shard could not be read.
+    unreadable: HashSet<ConversationId>,
 }
 
 impl Domain {
@@ -77,17 +82,44 @@ impl Domain {
         archived: bool,
         wanted: Wanted,
     ) -> Result<ConversationPage> {
-        let read = async |connection| inbox::page(&connection, viewer.user, page, archived).await;
-        let inbox::Listed { entries, unread } = self.store.read(viewer.user.slot(), read).await?;
-        let ids: Vec<ConversationId> =
-            entries.iter().take(page.size as usize).map(inbox::Model::conversation).collect();
-        let rows = self.rows_behind(viewer, &ids, wanted).await;
-        let listed = entries.into_iter().map(|entry| {
-            let place = Place::moment(entry.last_message_at, entry.conversation_id);
-            (place, rows.present(entry, wanted))
-        });
-        let conversations = Slice::cut(listed.collect(), page);
-        Ok(ConversationPage { conversations, unread, away: rows.away })
+        let (mut listed, mut unread, mut away) = (Vec::new(), None, None);
+        let mut next = *page;
+        for round in 1..=MAX_READS {
+            let read = async |connection| inbox::page(&connection, viewer.user, &next, archived).await;
+            let found = self.store.read(viewer.user.slot(), read).await?;
+            let unread = unread.get_or_insert(found.unread);
+            let is_end = found.entries.len() <= next.size as usize;
+            let ids: Vec<ConversationId> = found.entries.iter().map(inbox::Model::conversation).collect();
+            let rows = self.rows_behind(viewer, &ids, wanted).await;
+            let mut last = None;
+            for entry in found.entries {
+                let place = Place::moment(entry.last_message_at, entry.conversation_id);
+                let (id, was_unread) = (entry.conversation(), entry.unread() > 0);
+                let shown = rows.present(entry, wanted);
+                let is_unread = match &shown {
+                    Some(shown) => shown.entry.unread() > 0,
+                    None => was_unread && rows.unreadable.contains(&id),
+                };
+                *unread += i64::from(is_unread) - i64::from(was_unread);
+                if shown.is_some() || rows.unreadable.contains(&id) {
+                    listed.push((place, shown));
+                }
+                last = Some(place);
+            }
+            away = away.or(rows.away);
+            let Some(last) = last.filter(|_| !is_end && listed.len() <= page.size as usize) else { break };
+            next.after = Some(last);
+            if round == MAX_READS {
+                // Another page goes on from here.
+                listed.truncate((page.size as usize).saturating_sub(1));
+                listed.push((last, None));
+                let conversations =
+                    Slice { items: listed, has_next: true, has_previous: page.after.is_some() };
+                return Ok(ConversationPage { conversations, unread: *unread, away });
+            }
+        }
+        let conversations = Slice::cut(listed, page);
+        Ok(ConversationPage { conversations, unread: unread.unwrap_or(0), away })
     }
 
     /// Hydrate, and policy: each table of each shard is asked once.
@@ -118,6 +150,12 @@ impl Domain {
         people.dedup();
         let (mut people, no_people) = self.tables.users.load(&people).await;
         let viewer = Some(viewer);
+        let mut unreadable: HashSet<ConversationId> = away.keys().copied().collect();
+        unreadable.extend(no_members.keys().map(|first| first.0));
+        unreadable.extend(no_own.keys().map(|own| own.conversation));
+        unreadable.extend(no_posts.keys().copied().map(ConversationId::of_post));
+        let no_author = posts.values().filter(|post| no_people.contains_key(&post.author()));
+        unreadable.extend(no_author.map(|post| ConversationId::of_post(post.id())));
         let visible = posts.into_iter().filter_map(|(id, post)| {
             let author = people.get(&post.author())?.clone();
             sees_post(viewer, &post, &author).then_some((id, VisiblePost { post, author }))
@@ -127,12 +165,12 @@ impl Domain {
         let away = away.into_values().chain(no_posts.into_values()).chain(no_people.into_values());
         let away = away.chain(no_members.into_values()).chain(no_own.into_values()).next();
         let people = Arc::new(people);
-        Rows { conversations, own, members, messages, no_messages, posts, people, away }
+        Rows { conversations, own, members, messages, no_messages, posts, people, away, unreadable }
     }
 }
 
 impl Rows {
-    fn present(&self, entry: inbox::Model, wanted: Wanted) -> Option<Listed> {
+    fn present(&self, mut entry: inbox::Model, wanted: Wanted) -> Option<Listed> {
         let id = entry.conversation();
         let conversation = self.conversations.get(&id)?.clone();
         let post = match conversation.post() {
@@ -144,6 +182,15 @@ impl Rows {
         let members = self.members.get(&first).cloned();
         let last_message = (wanted.last_message && !self.no_messages.contains_key(&last))
             .then(|| self.messages.get(&last).cloned());
+        // The list may not have followed yet: the number of unread messages is that of the message shown.
+        if let Some(Some(last)) = &last_message
+            && last.seq > entry.last_seq
+        {
+            entry.last_seq = last.seq;
+            if last.sender_id == entry.user_id {
+                entry.read_seq = entry.read_seq.max(last.seq);
+            }
+        }
         let people = self.people.clone();
         Some(Listed { conversation, entry: Arc::new(entry), post, members, last_message, people })
     }

@@ -15,18 +15,21 @@ use super::upload::why_unusable;
 use super::{Domain, text};
 use crate::model::contact::ContactPolicy;
 use crate::model::event::Event;
-use crate::model::id::{MediaId, PostId, Slot, UserId};
+use crate::model::id::{ConversationId, MediaId, PostId, Slot, UserId};
 use crate::model::idempotency::{Created, Request};
+use crate::model::notification::Kind;
 use crate::model::page::{Page, Place, Slice};
 use crate::model::{Error, Result};
 use crate::store::group_commit::GroupWrite;
 use crate::store::idempotency::Taking;
 use crate::store::media::Use;
 use crate::store::user::{self, Counter};
-use crate::store::{Tx, media, post};
+use crate::store::{Tx, inbox, media, member, notification, post};
 
 /// The most images in a post.
 pub const MAX_MEDIA: usize = 10;
+/// How many members of a deleted post's thread are taken out of it at once.
+const MEMBERS_AT_ONCE: i64 = 500;
 /// Characters.
 pub const MAX_CAPTION: usize = 2200;
 /// Characters.
@@ -242,8 +245,34 @@ impl Domain {
         .await
     }
 
-    /// Removes what is left of a deleted post.
-    pub async fn purge_post(&self, id: PostId) -> Result<()> {
+    /// Removes what is left of a deleted post: the thread from its members' lists, what was told of it, and
+    /// then its rows. May run twice.
+    pub async fn purge_post(&self, id: PostId, author: UserId) -> Result<()> {
+        let thread = ConversationId::of_post(id);
+        let mut after = None;
+        loop {
+            let read =
+                async |connection| member::ids_after(&connection, thread, after, MEMBERS_AT_ONCE).await;
+            let users = self.store.read(id.slot(), read).await?;
+            after = users.last().copied();
+            if after.is_none() {
+                break;
+            }
+            let close = |tx, users: Vec<UserId>| async move {
+                notification::withdraw(&tx, &users, Kind::Message, thread.uuid()).await?;
+                // Nothing that is late brings it back.
+                inbox::leave(&tx, thread, &users, i64::MAX).await
+            };
+            let shards = self.store.scatter_tx(users, |user| user.slot(), close).await;
+            shards.into_iter().collect::<Result<()>>()?;
+        }
+        let forget = |tx| async move {
+            for kind in [Kind::Like, Kind::Comment] {
+                notification::withdraw(&tx, &[author], kind, id.uuid()).await?;
+            }
+            Ok(())
+        };
+        self.store.tx(author.slot(), forget).await?;
         self.store.read(id.slot(), async |connection| post::purge(&connection, id).await).await
     }
 

@@ -22,6 +22,11 @@ impl Kind {
     pub const ALL: [Self; 6] =
         [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
 
+    /// Whether what is told of can be taken back and done again, which tells nobody again.
+    pub fn is_switched(self) -> bool {
+        matches!(self, Self::Like | Self::Follow)
+    }
+
     /// The kind with this stored number.
     pub fn from_column(number: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as i16 == number)

@@ -9,7 +9,7 @@ use super::shard::failure;
 use super::tx::{array_literal, column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
-use crate::model::id::{MediaId, PostId, Slot, UserId};
+use crate::model::id::{ConversationId, MediaId, PostId, Slot, UserId};
 
 /// A post's row. `comment_policy` is the number of [`crate::model::contact::ContactPolicy`].
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -141,8 +141,11 @@ pub async fn mark_deleted(tx: &Tx, id: PostId, at: OffsetDateTime) -> Result<()>
     Ok(())
 }
 
-/// Takes away the rows of a deleted post, comments and likes with it.
+/// Takes away the rows of a deleted post, comments, likes and its thread with it.
 pub async fn purge(connection: &Connection, id: PostId) -> Result<()> {
+    let sql = "delete from conversations where id = $1";
+    let thread = ConversationId::of_post(id);
+    connection.execute_raw(sql_with(sql, [thread.uuid().into()])).await.map_err(failure)?;
     let sql = "delete from posts where id = $1 and deleted_at is not null";
     connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
     Ok(())

@@ -26,6 +26,9 @@ pub struct Member {
 /// (user, conversation)
 pub type Pair = (Uuid, Uuid);
 
+/// A post that was deleted just now may not have been purged yet.
+const LIVING: &str = "(posts.deleted_at is null or posts.deleted_at > now() - interval '1 hour')";
+
 /// A group is in the list of each member at once, another conversation with its first message. Who joined a
 /// thread after the last message has not been told of it, and of a long thread only the `told` who joined
 /// last.
@@ -41,7 +44,8 @@ fn members(from: &str, told: i64) -> String {
         from {from} join conversations c on c.id = m.conversation_id
         left join lateral (
             select seq, sender_id, created_at from messages where conversation_id = m.conversation_id
-            order by seq desc limit 1) last on true"
+            order by seq desc limit 1) last on true
+        where c.post_id is null or exists (select from posts where posts.id = c.post_id and {LIVING})"
     )
 }
 
@@ -125,17 +129,22 @@ pub async fn entries(connection: &Connection, after: Pair, limit: i64) -> Result
         .map_err(failure)
 }
 
-/// Those of these entries that are of no member, or say more messages than there are.
+/// Those of these entries that are of no member, of the thread of a post that is gone, or say more messages than there are.
 pub async fn strange(connection: &Connection, entries: Vec<Entry>) -> Result<Vec<Pair>> {
-    let sql = "select e.user_id, e.conversation_id
+    let sql = format!(
+        "select e.user_id, e.conversation_id
         from unnest($1::uuid[], $2::uuid[], $3::integer[]) e (user_id, conversation_id, last_seq)
         left join members m using (user_id, conversation_id)
-        where m.user_id is null or e.last_seq > coalesce(
-            (select max(seq) from messages where conversation_id = e.conversation_id), 0)";
+        left join conversations c on c.id = m.conversation_id
+        where m.user_id is null or c.post_id is not null
+            and not exists (select from posts where posts.id = c.post_id and {LIVING})
+            or e.last_seq > coalesce(
+            (select max(seq) from messages where conversation_id = e.conversation_id), 0)"
+    );
     let users: Vec<Uuid> = entries.iter().map(|entry| entry.user_id).collect();
     let conversations: Vec<Uuid> = entries.iter().map(|entry| entry.conversation_id).collect();
     let seqs: Vec<i32> = entries.iter().map(|entry| entry.last_seq).collect();
-    pairs(connection, sql, [users.into(), conversations.into(), seqs.into()]).await
+    pairs(connection, &sql, [users.into(), conversations.into(), seqs.into()]).await
 }
 
 /// The entries of these pairs.
