@@ -23,6 +23,7 @@ mod edges;
 mod hashtags;
 mod inboxes;
 mod media;
+mod notifications;
 mod placement;
 mod report;
 mod state;
@@ -90,6 +91,7 @@ async fn look(part: Part, ward: &mut Ward<'_>) -> Result<()> {
         Part::Edges(mirror) => edges::look(ward, mirror).await,
         Part::Hashtags => hashtags::look(ward).await,
         Part::Inbox => inboxes::look(ward).await,
+        Part::Notifications => notifications::look(ward).await,
         Part::Counter(counter) => counters::look(ward, counter).await,
         Part::TagCounts => counters::of_tags(ward).await,
         Part::Media => media::look(ward).await,

@@ -1,5 +1,8 @@
 //! Lists and counts show what can be seen, and agree with each other.
 
+mod deleted;
+mod hidden;
+
 use serde_json::{Value, json};
 
 use crate::harness::client::Person;

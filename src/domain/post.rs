@@ -1,5 +1,7 @@
 //! Posts.
 
+mod purge;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::account::Viewer;
+use super::fill::{Filling, PostPage, Seen};
 use super::idempotency::Taken;
 use super::patch::Patch;
 use super::policy::{self, VisiblePost};
@@ -15,21 +18,18 @@ use super::upload::why_unusable;
 use super::{Domain, text};
 use crate::model::contact::ContactPolicy;
 use crate::model::event::Event;
-use crate::model::id::{ConversationId, MediaId, PostId, Slot, UserId};
+use crate::model::id::{MediaId, PostId, Slot, UserId};
 use crate::model::idempotency::{Created, Request};
-use crate::model::notification::Kind;
-use crate::model::page::{Page, Place, Slice};
+use crate::model::page::{Page, Place};
 use crate::model::{Error, Result};
 use crate::store::group_commit::GroupWrite;
 use crate::store::idempotency::Taking;
 use crate::store::media::Use;
 use crate::store::user::{self, Counter};
-use crate::store::{Tx, inbox, media, member, notification, post};
+use crate::store::{Tx, media, post};
 
 /// The most images in a post.
 pub const MAX_MEDIA: usize = 10;
-/// How many members of a deleted post's thread are taken out of it at once.
-const MEMBERS_AT_ONCE: i64 = 500;
 /// Characters.
 pub const MAX_CAPTION: usize = 2200;
 /// Characters.
@@ -218,10 +218,8 @@ impl Domain {
                 version: crate::model::clock::to_millis(edited_at),
                 hashtags_removed: without(&old_tags, &post.hashtags),
                 hashtags_added: without(&post.hashtags, &old_tags),
-                mentions_added: without(&post.mention_ids, &old_mentions)
-                    .into_iter()
-                    .map(UserId::from_row)
-                    .collect(),
+                mentions_added: users(without(&post.mention_ids, &old_mentions)),
+                mentions_removed: users(without(&old_mentions, &post.mention_ids)),
             })
         })
         .await
@@ -245,56 +243,24 @@ impl Domain {
         .await
     }
 
-    /// Removes what is left of a deleted post: the thread from its members' lists, what was told of it, and
-    /// then its rows. May run twice.
-    pub async fn purge_post(&self, id: PostId, author: UserId) -> Result<()> {
-        let thread = ConversationId::of_post(id);
-        let mut after = None;
-        loop {
-            let read =
-                async |connection| member::ids_after(&connection, thread, after, MEMBERS_AT_ONCE).await;
-            let users = self.store.read(id.slot(), read).await?;
-            after = users.last().copied();
-            if after.is_none() {
-                break;
-            }
-            let close = |tx, users: Vec<UserId>| async move {
-                notification::withdraw(&tx, &users, Kind::Message, thread.uuid()).await?;
-                // Nothing that is late brings it back.
-                inbox::leave(&tx, thread, &users, i64::MAX).await
-            };
-            let shards = self.store.scatter_tx(users, |user| user.slot(), close).await;
-            shards.into_iter().collect::<Result<()>>()?;
-        }
-        let forget = |tx| async move {
-            for kind in [Kind::Like, Kind::Comment] {
-                notification::withdraw(&tx, &[author], kind, id.uuid()).await?;
-            }
-            Ok(())
-        };
-        self.store.tx(author.slot(), forget).await?;
-        self.store.read(id.slot(), async |connection| post::purge(&connection, id).await).await
-    }
-
     /// A user's posts, the newest first.
-    pub async fn posts_of(
-        &self,
-        viewer: Option<&Viewer>,
-        author: UserId,
-        page: &Page,
-    ) -> Result<Slice<(Place, VisiblePost)>> {
+    pub async fn posts_of(&self, viewer: Option<&Viewer>, author: UserId, page: &Page) -> Result<PostPage> {
         let user = self.require_user(viewer, author).await?;
-        let before = page.after.map(|place| PostId::from_row(place.id));
-        let limit = u64::from(page.size) + 1;
-        let posts = self
-            .store
-            .read(author.slot(), async |connection| post::of_author(&connection, author, before, limit).await)
-            .await?;
-        let seen = posts.into_iter().filter(|post| policy::sees_post(viewer, post, &user));
-        let visible = seen.map(|post| {
-            (Place::id(post.id), VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
-        });
-        Ok(Slice::cut(visible.collect(), page))
+        let mut filling = Filling::of(page);
+        while let Some(page) = filling.wanted() {
+            let before = page.after.map(|place| PostId::from_row(place.id));
+            let limit = u64::from(page.size) + 1;
+            let read = async |connection| post::of_author(&connection, author, before, limit).await;
+            let posts = self.store.read(author.slot(), read).await?;
+            let see = |post| {
+                if !policy::sees_post(viewer, &post, &user) {
+                    return Seen::Hidden;
+                }
+                Seen::Visible(VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
+            };
+            filling.add(posts.into_iter().map(|post| (Place::id(post.id), see(post))).collect());
+        }
+        Ok(filling.finish())
     }
 
     async fn require_own_post(&self, viewer: &Viewer, id: PostId) -> Result<VisiblePost> {
@@ -304,6 +270,10 @@ impl Domain {
         }
         Ok(seen)
     }
+}
+
+fn users(ids: Vec<Uuid>) -> Vec<UserId> {
+    ids.into_iter().map(UserId::from_row).collect()
 }
 
 /// Those of `all` that are not in `others`.

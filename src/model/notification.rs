@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::id::UserId;
+use super::id::{PostId, UserId};
 
 /// Why somebody is told. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ impl Kind {
 
     /// Whether what is told of can be taken back and done again, which tells nobody again.
     pub fn is_switched(self) -> bool {
-        matches!(self, Self::Like | Self::Follow)
+        matches!(self, Self::Like | Self::Follow | Self::Mention)
     }
 
     /// The kind with this stored number.
@@ -45,4 +45,8 @@ pub struct Notice {
     pub version: i64,
     /// When the actor acted.
     pub at: OffsetDateTime,
+    /// The post that it is about, or below which it is: gone, it notifies nobody.
+    pub post: Option<PostId>,
+    /// Of a message: the conversation's counter when it was sent.
+    pub change: Option<i64>,
 }

@@ -2,6 +2,8 @@
 //!
 //! All writes for one receiver hold the lock on its row in `receivers`, and take it first.
 
+mod withdraw;
+
 use std::sync::LazyLock;
 
 use sea_orm::FromQueryResult;
@@ -17,6 +19,8 @@ use crate::model::id::{EventId, NotificationId, Slot, UserId};
 use crate::model::notification::{Kind, Notice};
 use crate::model::page::Page;
 use crate::model::stream::LogTopic;
+
+pub use withdraw::{Target, withdraw, withdraw_messages};
 
 /// How many actors of a notification are read with it.
 pub const MAX_ACTORS: usize = 10;
@@ -181,6 +185,18 @@ pub async fn list(
     Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
+/// A user's unread notifications of the kinds that this program knows, the newest first.
+pub async fn unread(connection: &Connection, user: UserId, limit: i64) -> Result<Vec<Model>> {
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "select {columns} from notifications
+        where user_id = $1 and not is_read and actor_count > 0 and kind = any($2)
+        order by updated_at desc limit $3"
+    );
+    let values = [user.uuid().into(), numbers(&Kind::ALL).into(), limit.into()];
+    Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
+}
+
 #[derive(FromQueryResult)]
 struct Known {
     actor_count: i32,
@@ -211,21 +227,24 @@ struct Change {
 impl Change {
     /// Like and follow tell of each actor once: who takes it back and does it again leaves the notification
     /// where it was, read or unread.
-    fn of(known: Option<&Known>, notice: &Notice) -> Self {
+    fn of(known: Option<&Known>, notice: &Notice, is_read: bool) -> Self {
         let was_active = known.and_then(|known| known.active).unwrap_or(false);
         let was_unread = known.is_some_and(|known| !known.is_read);
         let was_told = known.and_then(|known| known.is_told).unwrap_or(false);
         let undone_unread = known.and_then(|known| known.undone_unread);
         let before = known.map_or(0, |known| known.actor_count);
         let actors = before + i32::from(notice.active) - i32::from(was_active);
-        let tells = notice.active && !(notice.kind.is_switched() && was_told);
+        let tells = notice.active && !is_read && !(notice.kind.is_switched() && was_told);
         let is_again_unread = notice.active && undone_unread.unwrap_or(false);
         Self {
             actors,
             was_unread,
             is_unread: actors > 0 && (tells || was_unread || is_again_unread),
             tells,
-            at: known.and_then(|known| known.at).filter(|_| notice.active && !tells).unwrap_or(notice.at),
+            at: known
+                .and_then(|known| known.at)
+                .filter(|_| notice.active && notice.kind.is_switched() && !tells)
+                .unwrap_or(notice.at),
             is_told: was_told || notice.active,
             undone_unread: !notice.active
                 && if was_active { was_unread } else { undone_unread.unwrap_or(true) },
@@ -235,8 +254,8 @@ impl Change {
 
 /// Adds the actor to the receiver's notification of this kind and target, or takes it away. Only a
 /// greater version than the actor's last is applied. Returns the number of the log's new row; none is
-/// written for what takes something back.
-pub async fn record(tx: &Tx, event: EventId, notice: &Notice) -> Result<Option<i64>> {
+/// written for what takes something back, or `is_read` already.
+pub async fn record(tx: &Tx, event: EventId, notice: &Notice, is_read: bool) -> Result<Option<i64>> {
     log::lock(tx, &[notice.receiver]).await?;
     // A statement of its own: it sees what the lock has waited for.
     let sql = "select n.actor_count, n.is_read, a.active, a.version, a.at, a.is_told, a.undone_unread
@@ -254,7 +273,7 @@ pub async fn record(tx: &Tx, event: EventId, notice: &Notice) -> Result<Option<i
     if known.as_ref().and_then(|known| known.version).is_some_and(|version| version >= notice.version) {
         return Ok(None);
     }
-    let change = Change::of(known.as_ref(), notice);
+    let change = Change::of(known.as_ref(), notice, is_read);
     let n = write(tx, event, notice, &change).await?;
     Ok(change.tells.then_some(n))
 }
@@ -317,25 +336,6 @@ async fn write(tx: &Tx, event: EventId, notice: &Notice, change: &Change) -> Res
     let row =
         Numbered::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
     row.map(|row| row.n).ok_or_else(gone)
-}
-
-/// Hides the notifications of a kind about a target that is gone from these receivers, all of one shard.
-pub async fn withdraw(tx: &Tx, receivers: &[UserId], kind: Kind, target: Uuid) -> Result<()> {
-    log::lock(tx, receivers).await?;
-    let sql = "with shown as (
-            select id, user_id, is_read from notifications
-            where user_id = any($1) and kind = $2 and target_id = $3 and actor_count > 0
-        ), hidden as (
-            update notifications set actor_count = 0, is_read = true where id in (select id from shown)
-        ), actors as (
-            update notification_actors set active = false where notification_id in (select id from shown)
-        )
-        update receivers set unread_count = unread_count - 1
-        where user_id in (select user_id from shown where not is_read)";
-    let receivers: Vec<Uuid> = receivers.iter().map(|user| user.uuid()).collect();
-    let values = [receivers.into(), (kind as i16).into(), target.into()];
-    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
-    Ok(())
 }
 
 #[derive(FromQueryResult)]

@@ -107,6 +107,17 @@ pub async fn insert(tx: &Tx, posts: &[Model]) -> Result<()> {
     Ok(())
 }
 
+/// Whether the post is there, and not deleted.
+pub async fn is_there(tx: &Tx, id: PostId) -> Result<bool> {
+    let found = Entity::find_by_id(id.uuid()).filter(Column::DeletedAt.is_null());
+    Ok(found.one(tx.connection()).await.map_err(failure)?.is_some())
+}
+
+/// The row of a post that may be deleted.
+pub async fn find(connection: &Connection, id: PostId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid()).one(connection).await.map_err(failure)
+}
+
 /// The row, locked until the transaction ends; `None` if it is deleted.
 pub async fn lock(tx: &Tx, id: PostId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid())

@@ -38,7 +38,7 @@ pub fn reader(
 
 pub fn event(head: Head, logged: Logged) -> Event {
     match logged {
-        Logged::Notification { row, at } => notification::event(head, row, at),
+        Logged::Notification { shown, at } => notification::event(head, shown, at),
         Logged::Message { row, since } => message::event(head, row, since),
         Logged::Read(marker) => message::read_event(head, &marker),
         Logged::Follow { user, follows, at } => follow::event(head, user, follows, at),

@@ -1,18 +1,16 @@
 //! What the viewer is notified of.
 
-use std::sync::Arc;
-
 use async_graphql::{ComplexObject, Context, Result, SimpleObject, Subscription};
 use futures_util::Stream;
 use time::OffsetDateTime;
 
 use super::{Event, Head, events, log};
+use crate::domain::notification_list::Shown;
 use crate::graphql::context::ContextExt;
 use crate::graphql::notification::Notification;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::live::Topic;
 use crate::model::stream::LogTopic;
-use crate::store::notification::Model;
 
 #[derive(SimpleObject)]
 #[graphql(complex)]
@@ -28,7 +26,7 @@ pub struct NotificationEvent {
 impl NotificationEvent {
     /// Of all the viewer's notifications, now.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?.user).await?)
+        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?).await?)
     }
 }
 
@@ -50,8 +48,7 @@ impl NotificationSubscription {
     }
 }
 
-pub fn event(head: Head, row: Arc<Model>, at: OffsetDateTime) -> Event {
+pub fn event(head: Head, shown: Shown, at: OffsetDateTime) -> Event {
     let Head { cursor, replayed } = head;
-    let notification = Notification::new(row);
-    Event::Notification(NotificationEvent { cursor, replayed, at: at.into(), notification })
+    Event::Notification(NotificationEvent { cursor, replayed, at: at.into(), notification: shown.into() })
 }
