@@ -23,6 +23,7 @@ mod edges;
 mod hashtags;
 mod inboxes;
 mod media;
+mod notifications;
 mod placement;
 mod report;
 mod state;
@@ -75,6 +76,7 @@ async fn look(part: Part, target: &mut Target<'_>) -> Result<()> {
         Part::Edges(mirror) => edges::look(target, mirror).await,
         Part::Hashtags => hashtags::look(target).await,
         Part::Inbox => inboxes::look(target).await,
+        Part::Notifications => notifications::look(target).await,
         Part::Counter(counter) => counters::look(target, counter).await,
         Part::TagCounts => counters::of_tags(target).await,
         Part::Media => media::look(target).await,

@@ -6,11 +6,13 @@
 pub mod account;
 pub mod conversation;
 pub mod feed;
+pub mod fill;
 pub mod follow;
 pub mod idempotency;
 pub mod log;
 pub mod media;
 pub mod notification;
+pub mod notification_list;
 pub mod own_writes;
 pub mod patch;
 pub mod policy;

@@ -90,7 +90,7 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
         .only("read.>"),
         Effect::new("purge", deleted, |domain, _, event| async move {
             match event {
-                Event::PostDeleted { post, .. } => domain.purge_post(post).await,
+                Event::PostDeleted { post, author, .. } => domain.purge_post(post, author).await,
                 _ => Ok(()),
             }
         })

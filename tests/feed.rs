@@ -1,11 +1,13 @@
 //! The feed: a cache over the shards that may go at any time.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fowergram::app::{App, Role};
 use fowergram::cache::Rebuild;
 use fowergram::live::{Topic, cursor};
 use fowergram::model::id::PostId;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -258,5 +260,22 @@ async fn a_feed_is_read_without_redis() {
     // The fan-out that could not be done is done again.
     all.splice(0..0, posts(&ada, 1).await);
     has(&bob, &all).await;
+    world.close().await;
+}
+
+/// Whoever listens to a feed need not wait for the next comparison of counters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follow_wakes_those_who_listen_to_the_feed() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
+    let nats = async_nats::connect(world.servers().nats().url()).await.expect("NATS answers");
+    let namespace = world.config().services.namespace;
+    let subject = format!("{}.live.feed.{}", namespace.as_str(), ada.id);
+    let mut signals = nats.subscribe(subject).await.expect("subscribed");
+    nats.flush().await.expect("it is in force");
+    ada.follow(&bob).await;
+    let signal = tokio::time::timeout(Duration::from_mins(1), signals.next()).await;
+    assert!(signal.expect("it comes").is_some());
     world.close().await;
 }

@@ -18,6 +18,7 @@ mod group;
 mod group_commit;
 mod input;
 mod limits;
+mod lists;
 mod live;
 mod media;
 mod message;

@@ -1,5 +1,8 @@
 //! The whole story, as a frontend lives it.
 
+use fowergram::live::{Topic, cursor};
+use fowergram::model::id::ConversationId;
+use fowergram::model::stream::Position;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, Person, Socket, text};
@@ -178,8 +181,11 @@ async fn three_people_on_three_shards() {
 
     // The post's thread, and a direct message. Ada's socket breaks, and she misses some of it.
     let thread = send(bob, "t1", json!({ "postId": post }), "in the thread").await;
+    // With a cursor, so that what comes before the subscription is in force is not missed.
+    let topic = Topic::Conversation(ConversationId::parse("id", &thread).expect("an id"));
+    let first = cursor::encode(topic, Position { generation: 0, n: 1 });
     let mut listening = ada.client.socket().await;
-    listening.subscribe(MESSAGE, json!({ "id": thread })).await;
+    listening.subscribe(MESSAGE, json!({ "id": thread, "after": first })).await;
     let direct = send(cyd, "d1", json!({ "userId": ada.id }), "hello").await;
     let (cursor, event) = next_notification(&mut adas).await;
     assert_eq!(event["notification"]["kind"], "MESSAGE");

@@ -98,8 +98,9 @@ async fn all_topics_come_on_one_stream_and_survive_a_cut() {
     bob.follow(&ada).await;
     world.settle().await;
     let mut socket = listen(&ada, None, Some(&cursor)).await;
-    let (events, _) = gather(&mut socket, 5).await;
-    let expected = [("FeedEvent", 1), ("FollowEvent", 1), ("MessageEvent", 1), ("NotificationEvent", 2)];
+    let (events, _) = gather(&mut socket, 3).await;
+    // A follow that goes off and on again was told before.
+    let expected = [("FeedEvent", 1), ("MessageEvent", 1), ("NotificationEvent", 1)];
     assert_eq!(kinds(&events), counts(expected), "{events:?}");
     let logged = events.iter().filter(|event| event["__typename"] != "FeedEvent");
     assert!(logged.into_iter().all(|event| event["replayed"] == true), "{events:?}");

@@ -17,6 +17,7 @@ mod m20261121_000009_comment_numbers;
 mod m20261121_000010_messages_from;
 mod m20261121_000011_groups;
 mod m20261121_000012_message_order;
+mod m20261126_000013_lists;
 
 pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManagerConnection};
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000010_messages_from::Migration),
             Box::new(m20261121_000011_groups::Migration),
             Box::new(m20261121_000012_message_order::Migration),
+            Box::new(m20261126_000013_lists::Migration),
         ]
     }
 }

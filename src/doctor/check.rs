@@ -21,13 +21,15 @@ pub enum Check {
     Likes,
     Hashtags,
     Inbox,
+    /// Notifications are of what is there.
+    Notifications,
     Counters,
     /// Images have their objects, and objects their image.
     Media,
 }
 
 impl Check {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Schema,
         Self::Outbox,
         Self::Placement,
@@ -36,6 +38,7 @@ impl Check {
         Self::Likes,
         Self::Hashtags,
         Self::Inbox,
+        Self::Notifications,
         Self::Counters,
         Self::Media,
     ];
@@ -50,6 +53,7 @@ impl Check {
             Self::Likes => "likes",
             Self::Hashtags => "hashtags",
             Self::Inbox => "inbox",
+            Self::Notifications => "notifications",
             Self::Counters => "counters",
             Self::Media => "media",
         }
@@ -66,6 +70,7 @@ impl Check {
             Self::Likes => vec![Part::Edges(Mirror::Liked)],
             Self::Hashtags => vec![Part::Hashtags],
             Self::Inbox => vec![Part::Inbox],
+            Self::Notifications => vec![Part::Notifications],
             Self::Counters => COUNTERS.iter().map(Part::Counter).chain([Part::TagCounts]).collect(),
             Self::Media => vec![Part::Media],
         }
@@ -93,6 +98,7 @@ pub(super) enum Part {
     Edges(Mirror),
     Hashtags,
     Inbox,
+    Notifications,
     Counter(&'static Counter),
     TagCounts,
     Media,
@@ -110,6 +116,7 @@ impl Part {
             Self::Edges(Mirror::Liked) => "liked",
             Self::Hashtags => "hashtag_posts",
             Self::Inbox => "inbox",
+            Self::Notifications => "notifications",
             Self::Counter(counter) => counter.name,
             Self::TagCounts => "hashtags.post_count",
             Self::Media => "media",

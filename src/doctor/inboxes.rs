@@ -32,7 +32,8 @@ async fn from_conversations(target: &mut Target<'_>) -> Result<()> {
     }
 }
 
-/// Looks for entries in this shard's inboxes that no conversation is behind, or not so many messages.
+/// Looks for entries in this shard's inboxes that no conversation is behind, or not so many messages, or that
+/// count deleted ones.
 async fn from_inboxes(target: &mut Target<'_>) -> Result<()> {
     let mut after = (Uuid::nil(), Uuid::nil());
     loop {
@@ -41,9 +42,23 @@ async fn from_inboxes(target: &mut Target<'_>) -> Result<()> {
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.user_id, last.conversation_id);
         target.looked(page.len());
+        let owner = |entry: &Entry| slot_of(entry.conversation_id);
         let strange = |connection, entries| async move { audit::strange(&connection, entries).await };
-        let suspects = target.ask_owners(page, |entry: &Entry| slot_of(entry.conversation_id), strange).await;
+        let suspects = target.ask_owners(page.clone(), owner, strange).await;
         look_again(target, &suspects).await;
+        let (cutoff, unread) =
+            (target.cutoff(), page.into_iter().filter(|entry| entry.last_seq > entry.read_seq));
+        let counted =
+            |connection, entries| async move { audit::counted_deleted(&connection, entries, cutoff).await };
+        for found in target.ask_owners(unread.collect(), owner, counted).await {
+            let what = format!("counts message {} as unread, which was deleted", found.seq);
+            let follow = async {
+                let id = ConversationId::from_row(found.conversation_id);
+                target.domain.follow_conversation(id, found.change, &[]).await.map(|()| true)
+            };
+            let mended = target.mends(follow).await;
+            target.fault(format!("{} {}", found.user_id, found.conversation_id), what, mended);
+        }
     }
 }
 

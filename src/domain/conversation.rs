@@ -11,6 +11,7 @@ pub mod typing;
 use std::sync::Arc;
 
 use super::Domain;
+use super::fill::{Filling, UserPage, seen};
 use super::viewer::Viewer;
 use crate::model::conversation::ConversationKind;
 use crate::model::event::Event;
@@ -51,6 +52,20 @@ impl Domain {
         Ok(found)
     }
 
+    /// The viewer's entry for a conversation, as of its last message; none where it is not in the viewer's list.
+    pub async fn conversation_entry(
+        &self,
+        viewer: &Viewer,
+        id: ConversationId,
+        last: Option<&store::message::Model>,
+    ) -> Result<Option<Arc<store::inbox::Model>>> {
+        let entry = store::inbox::Entry { user: viewer.user, conversation: id };
+        let own = member::Membership { conversation: id, user: viewer.user };
+        let (entry, own) = tokio::join!(self.tables.inbox.get(entry), self.tables.memberships.get(own));
+        let (Some(entry), own) = (entry?, own?) else { return Ok(None) };
+        Ok(Some(last.map_or(entry.clone(), |last| Arc::new((*entry).clone().as_of(last, own.as_deref())))))
+    }
+
     /// A page of the messages of a conversation that the viewer was let into.
     pub async fn messages(
         &self,
@@ -62,11 +77,33 @@ impl Domain {
         Ok(Slice::cut(rows, page).map(|row| (Place::number(row.seq.into()), row)))
     }
 
-    /// A page of the members of a conversation that the viewer was let into. Of a thread: who wrote.
-    pub async fn members(&self, id: ConversationId, page: &Page) -> Result<Slice<(Place, UserId)>> {
-        let read = async |connection| member::page(&connection, id, page).await;
-        let rows = self.store.read(id.slot(), read).await?;
-        Ok(first_members(&rows, page))
+    /// A page of the members of a conversation that the viewer was let into. Of a thread: who wrote. `first` are
+    /// those who joined first, and `known` are some of the members, as far as they were read already.
+    pub async fn members(
+        &self,
+        viewer: Option<&Viewer>,
+        id: ConversationId,
+        page: &Page,
+        first: &[Member],
+        known: &list::People,
+    ) -> Result<UserPage> {
+        let mut filling = Filling::of(page);
+        while let Some(page) = filling.wanted() {
+            let limit = page.size as usize + 1;
+            let rows = match page.after {
+                None => first.iter().take(limit).copied().collect(),
+                Some(_) => {
+                    let read = async |connection| member::page(&connection, id, &page).await;
+                    self.store.read(id.slot(), read).await?
+                }
+            };
+            let unknown = rows.iter().map(Member::user).filter(|user| !known.contains_key(user));
+            let (mut users, away) = self.visible_users(viewer, &unknown.collect::<Vec<_>>()).await;
+            users.extend(known.iter().map(|(id, user)| (*id, user.clone())));
+            let rows = rows.iter().map(|row| (Place::moment(row.joined_at, row.user_id), row.user()));
+            filling.add(seen(rows, &(users, away)));
+        }
+        Ok(filling.finish())
     }
 
     /// Says that the viewer has read a conversation up to the message with this number; never back. What
@@ -131,11 +168,4 @@ impl Domain {
         }
         Err(Error::Conflict("The conversation is not in your list."))
     }
-}
-
-/// A page of the members, of at least [`Page::limit`] that were read where there are so many.
-pub fn first_members(rows: &[Member], page: &Page) -> Slice<(Place, UserId)> {
-    let rows = rows.iter().take(page.size as usize + 1);
-    let members = rows.map(|row| (Place::moment(row.joined_at, row.user_id), row.user())).collect();
-    Slice::cut(members, page)
 }

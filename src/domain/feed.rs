@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Domain;
-use super::policy::VisiblePost;
+use super::fill::{Filling, PostPage, seen};
 use super::viewer::Viewer;
 use crate::cache::{MAX_POSTS, Rebuild};
 use crate::model::feed::Skeleton;
 use crate::model::id::{PostId, UserId};
-use crate::model::page::{Page, Place, Slice};
+use crate::model::page::{Page, Place};
 use crate::model::stream::Position;
 use crate::model::{Error, Result};
 use crate::store::edge::{self, Table};
-use crate::store::post;
+use crate::store::{LoadErrors, post};
 
 /// How many followers a fan-out takes at a time.
 const FAN_OUT_PAGE: u64 = 1000;
@@ -24,50 +24,39 @@ const REBUILD_POSTS: u32 = 800;
 const _: () = assert!(REBUILD_POSTS as usize == MAX_POSTS, "a shard may have all posts of a feed");
 /// How long a reader waits for somebody else's rebuild before it answers with what is there.
 const REBUILD_WAIT: Duration = Duration::from_secs(2);
-/// How often a page is filled up again after the policy has dropped posts from it.
-const REFILLS: usize = 3;
 
 /// A page of a feed.
 #[derive(Debug)]
 pub struct FeedPage {
-    pub posts: Slice<(Place, Option<VisiblePost>)>,
+    pub posts: PostPage,
     /// Unix ms.
     pub built_at: i64,
     /// The feed is being built, and there may be more in a moment.
     pub rebuilding: bool,
     /// Something could not be read, so posts may be missing.
     pub degraded: bool,
-    /// A shard of theirs that could not be read.
-    pub away: Option<Error>,
 }
 
 impl Domain {
-    /// A page of the viewer's feed, newest first.
+    /// A page of the viewer's feed, newest first. What can't be read is left out.
     pub async fn read_feed(&self, viewer: &Viewer, page: &Page) -> Result<FeedPage> {
-        let size = page.size as usize;
-        let mut before = page.after.map(|place| PostId::from_row(place.id));
-        let mut found = Vec::with_capacity(size + 1);
+        let mut filling = Filling::of(page);
         let (mut summary, mut away) = (None, None);
-        for _ in 0..REFILLS {
-            let wanted = size + 1 - found.len();
-            let skeleton = self.skeleton(viewer.user, before, wanted).await?;
+        while let Some(page) = filling.wanted() {
+            let before = page.after.map(|place| PostId::from_row(place.id));
+            let skeleton = self.skeleton(viewer.user, before, page.size as usize + 1).await?;
             let (visible, unread) = self.visible_posts(Some(viewer), &skeleton.posts).await;
-            away = away.or_else(|| unread.into_values().next());
-            let exhausted = skeleton.posts.len() < wanted;
-            before = skeleton.posts.last().copied().or(before);
-            found.extend(skeleton.posts.iter().filter_map(|id| {
-                let post = visible.get(id)?.clone();
-                Some((Place::id(id.uuid()), Some(post)))
-            }));
-            let degraded = skeleton.degraded || away.is_some();
+            let degraded = skeleton.degraded || !unread.is_empty();
             let (built_at, rebuilding) = (skeleton.built_at, skeleton.rebuilding);
             summary.get_or_insert((built_at, rebuilding, false)).2 |= degraded;
-            if exhausted || found.len() > size {
-                break;
-            }
+            away = away.or_else(|| unread.into_values().next());
+            let posts = skeleton.posts.into_iter().map(|id| (Place::id(id.uuid()), id));
+            filling.add(seen(posts, &(visible, LoadErrors::new())));
         }
         let (built_at, rebuilding, degraded) = summary.unwrap_or_default();
-        Ok(FeedPage { posts: Slice::cut(found, page), built_at, rebuilding, degraded, away })
+        let mut posts = filling.finish();
+        posts.unavailable = away;
+        Ok(FeedPage { posts, built_at, rebuilding, degraded })
     }
 
     /// The ids of a page: from the cache; built first, where it has none; from the shards, where there is
@@ -192,7 +181,7 @@ impl Domain {
     }
 
     /// Wakes the streams of these feeds. Best effort: a stream also compares counters.
-    async fn notify_readers(&self, changed: &[(UserId, Position)]) {
+    pub(super) async fn notify_readers(&self, changed: &[(UserId, Position)]) {
         join_all(changed.iter().map(|(user, position)| async move {
             let payload = serde_json::json!({ "generation": position.generation, "n": position.n });
             self.bus.publish_core(&crate::model::event::feed_subject(*user), payload.to_string()).await;

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::Domain;
+use super::fill::{Filling, UserPage};
 use super::viewer::Viewer;
 use crate::model::event::Event;
 use crate::model::id::{Slot, UserId};
-use crate::model::page::{Page, Place, Slice};
+use crate::model::page::{Page, Place};
+use crate::model::stream::Position;
 use crate::model::{Error, Result};
 use crate::store::Tx;
 use crate::store::edge::{self, Table};
@@ -93,53 +97,42 @@ impl Domain {
         })
         .await?;
         // Also where nothing changed: a delivery before this one may have stopped between the two.
-        self.feeds.forget(follower).await
+        self.feeds.forget(follower).await?;
+        // Whoever listens to the feed learns at once that it has to be read anew.
+        self.notify_readers(&[(follower, Position::default())]).await;
+        Ok(())
     }
 
     /// Who follows a user, the newest first.
-    pub async fn followers(
-        &self,
-        viewer: Option<&Viewer>,
-        user: UserId,
-        page: &Page,
-    ) -> Result<Slice<(Place, UserId)>> {
-        self.list_edges(viewer, Table::Followers, user, page).await
+    pub async fn followers(&self, viewer: Option<&Viewer>, user: UserId, page: &Page) -> Result<UserPage> {
+        self.list_edges(viewer, Table::Followers, (user.slot(), user.uuid()), page).await
     }
 
     /// Whom a user follows, the newest first.
-    pub async fn following(
-        &self,
-        viewer: Option<&Viewer>,
-        user: UserId,
-        page: &Page,
-    ) -> Result<Slice<(Place, UserId)>> {
-        self.list_edges(viewer, Table::Following, user, page).await
+    pub async fn following(&self, viewer: Option<&Viewer>, user: UserId, page: &Page) -> Result<UserPage> {
+        self.list_edges(viewer, Table::Following, (user.slot(), user.uuid()), page).await
     }
 
-    async fn list_edges(
+    /// The users at the other ends of somebody's or something's edges; which these are may be a little old.
+    pub(super) async fn list_edges(
         &self,
         viewer: Option<&Viewer>,
         table: Table,
-        user: UserId,
+        (slot, owner): (Slot, Uuid),
         page: &Page,
-    ) -> Result<Slice<(Place, UserId)>> {
-        let edges = list_page(self, viewer, table, (user.slot(), user.uuid()), page).await?;
-        Ok(edges.map(|(place, id)| (place, UserId::from_row(id))))
+    ) -> Result<UserPage> {
+        let reader = viewer.map(|viewer| viewer.user);
+        let mut filling = Filling::of(page);
+        while let Some(page) = filling.wanted() {
+            let before = page.after.map(|place| Ok::<_, Error>((place.time()?, place.id))).transpose()?;
+            let limit = u64::from(page.size) + 1;
+            let read = |connection| async move { edge::list(&connection, table, owner, before, limit).await };
+            let edges = self.read_lagging(reader, self.store.shard(slot), read).await?;
+            let place = |edge: edge::Listed| {
+                (Place::moment(edge.changed_at, edge.other), UserId::from_row(edge.other))
+            };
+            filling.add(self.see_users(viewer, edges.into_iter().map(place).collect()).await);
+        }
+        Ok(filling.finish())
     }
-}
-
-/// A page of edges with their places; it may be a little old.
-pub(super) async fn list_page(
-    domain: &Domain,
-    viewer: Option<&Viewer>,
-    table: Table,
-    (slot, owner): (crate::model::id::Slot, uuid::Uuid),
-    page: &Page,
-) -> Result<Slice<(Place, uuid::Uuid)>> {
-    let before = page.after.map(|place| Ok::<_, Error>((place.time()?, place.id))).transpose()?;
-    let limit = u64::from(page.size) + 1;
-    let read = |connection| async move { edge::list(&connection, table, owner, before, limit).await };
-    let edges = domain.read_lagging(viewer.map(|viewer| viewer.user), domain.store.shard(slot), read).await?;
-    let items = edges.into_iter().map(|edge| (Place::moment(edge.changed_at, edge.other), edge.other));
-    Ok(Slice::cut(items.collect(), page))
 }

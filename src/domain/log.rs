@@ -1,23 +1,25 @@
 //! What a user's log tells, with the rows behind it as they are now, and as far as the user may see them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::Domain;
+use super::fill::Seen;
+use super::notification_list::{Shown, found};
 use super::viewer::Viewer;
+use crate::model::Result;
 use crate::model::id::{ConversationId, MessageId, NotificationId, UserId};
 use crate::model::stream::LogTopic;
-use crate::model::{Error, Result};
 use crate::store::stream::Marker;
-use crate::store::{LoadErrors, Loaded, log, member, message, notification, user};
+use crate::store::{LoadErrors, Loaded, log, member, message, user};
 
 /// A row of a log with what it tells of.
 #[derive(Debug, Clone)]
 pub enum Logged {
     Notification {
-        row: Arc<notification::Model>,
+        shown: Shown,
         at: OffsetDateTime,
     },
     /// A message in its newest state; `since` is the change of its conversation up to which the user was told
@@ -65,13 +67,19 @@ impl Domain {
         if let Some(error) = away.into_values().chain(no_edges.into_values()).next() {
             return Err(error);
         }
+        let notifications: Vec<_> = notifications.into_values().collect();
+        let shown = self.see_notifications(viewer, &notifications).await?;
+        let shown: HashMap<_, _> = notifications.iter().map(|row| row.id()).zip(shown).collect();
         let told = rows.iter().map(|row| {
             let topic = row.topic().filter(|topic| topics.contains(topic))?;
             match topic {
-                LogTopic::Notification => {
-                    let found = notifications.get(&NotificationId::from_row(row.ref_id))?.clone();
-                    Some(Ok(Logged::Notification { row: found, at: row.at }))
-                }
+                LogTopic::Notification => match shown.get(&NotificationId::from_row(row.ref_id))? {
+                    Seen::Visible(shown) => {
+                        Some(Ok(Logged::Notification { shown: shown.clone(), at: row.at }))
+                    }
+                    Seen::Unavailable(error) => Some(Err(error.clone())),
+                    Seen::Hidden => None,
+                },
                 LogTopic::Message => found(&messages, MessageId::from_row(row.ref_id))
                     .map(|found| Ok(Logged::Message { row: found?, since: row.version })),
                 LogTopic::Read => Some(Ok(Logged::Read(marker(row)?))),
@@ -107,7 +115,7 @@ impl Domain {
 
     /// Those of these conversations that the viewer may read, as [`Domain::require_conversation`] says; only
     /// those that have been written to.
-    async fn readable_conversations(
+    pub(super) async fn readable_conversations(
         &self,
         viewer: Option<&Viewer>,
         ids: &[ConversationId],
@@ -139,16 +147,6 @@ impl Domain {
             }
         }
         (readable, away)
-    }
-}
-
-fn found<K: Copy + Eq + std::hash::Hash, V: Clone>(
-    (rows, away): &Loaded<K, V>,
-    key: K,
-) -> Option<Result<V, Error>> {
-    match rows.get(&key) {
-        Some(row) => Some(Ok(row.clone())),
-        None => away.get(&key).cloned().map(Err),
     }
 }
 

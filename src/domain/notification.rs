@@ -15,23 +15,23 @@
 //! comment tells a person once, and nobody is told of what they did themselves.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Domain;
+use super::notification_list::Shown;
 use super::viewer::Viewer;
 use crate::model::clock::from_millis;
 use crate::model::event::Event;
-use crate::model::id::{EventId, NotificationId, UserId, millis_of};
+use crate::model::id::{EventId, NotificationId, PostId, UserId, millis_of};
 use crate::model::notification::{Kind, Notice};
-use crate::model::page::{List, Page, Place, Slice};
+use crate::model::page::{List, Place};
 use crate::model::stream::LogTopic;
 use crate::model::{Error, Result};
-use crate::store::notification::{self, ActorsOf, Model, UnreadOf};
-use crate::store::{inbox, log};
+use crate::store::notification::{self, Target};
+use crate::store::{inbox, log, post};
 
 pub use crate::store::notification::MAX_ACTORS;
 
@@ -42,7 +42,9 @@ const RECEIVERS_AT_ONCE: usize = 8;
 pub fn concerns(event: &Event) -> bool {
     match event {
         Event::PostCreated { mentions, .. } => !mentions.is_empty(),
-        Event::PostUpdated { mentions_added, .. } => !mentions_added.is_empty(),
+        Event::PostUpdated { mentions_added, mentions_removed, .. } => {
+            !mentions_added.is_empty() || !mentions_removed.is_empty()
+        }
         Event::PostLiked { .. } | Event::CommentCreated { .. } | Event::UserFollowed { .. } => true,
         Event::ConversationChanged { sent, .. } => sent.is_some(),
         Event::PostDeleted { .. }
@@ -58,6 +60,8 @@ struct Notices {
     active: bool,
     version: i64,
     at: OffsetDateTime,
+    post: Option<PostId>,
+    change: Option<i64>,
     told: HashSet<UserId>,
     list: Vec<Notice>,
 }
@@ -65,7 +69,12 @@ struct Notices {
 impl Notices {
     fn new(event_id: EventId, actor: UserId, version: i64) -> Self {
         let at = from_millis(millis_of(event_id.uuid()));
-        Self { actor, active: true, version, at, told: HashSet::from([actor]), list: Vec::new() }
+        let told = HashSet::from([actor]);
+        Self { actor, active: true, version, at, post: None, change: None, told, list: Vec::new() }
+    }
+
+    fn about(self, post: PostId) -> Self {
+        Self { post: Some(post), ..self }
     }
 
     fn tell(mut self, receivers: &[UserId], kind: Kind, target: impl Into<Uuid> + Copy) -> Self {
@@ -79,6 +88,8 @@ impl Notices {
                     active: self.active,
                     version: self.version,
                     at: self.at,
+                    post: self.post,
+                    change: self.change,
                 });
             }
         }
@@ -95,26 +106,29 @@ fn notices(event_id: EventId, event: &Event) -> Vec<Notice> {
     let from = |actor: &UserId, version| Notices::new(event_id, *actor, version);
     let notices = match event {
         Event::PostLiked { post, author, user, active, version } => {
-            from(user, *version).active(*active).tell(&[*author], Kind::Like, *post)
+            from(user, *version).about(*post).active(*active).tell(&[*author], Kind::Like, *post)
         }
         Event::UserFollowed { user, follower, active, version } => {
             from(follower, *version).active(*active).tell(&[*user], Kind::Follow, *user)
         }
         // The version of what happens once is when it happened, which a post's edits go on from.
         Event::PostCreated { post, author, mentions, .. } => {
-            from(author, millis_of(post.uuid())).tell(mentions, Kind::Mention, *post)
+            from(author, millis_of(post.uuid())).about(*post).tell(mentions, Kind::Mention, *post)
         }
-        Event::PostUpdated { post, author, version, mentions_added, .. } => {
-            from(author, *version).tell(mentions_added, Kind::Mention, *post)
+        Event::PostUpdated { post, author, version, mentions_added, mentions_removed, .. } => {
+            let notices = from(author, *version).about(*post).tell(mentions_added, Kind::Mention, *post);
+            notices.active(false).tell(mentions_removed, Kind::Mention, *post)
         }
         Event::CommentCreated { comment, post, post_author, author, parent_author, mentions, .. } => {
             from(author, millis_of(comment.uuid()))
+                .about(*post)
                 .tell(parent_author.as_slice(), Kind::Reply, *comment)
                 .tell(mentions, Kind::Mention, *comment)
                 .tell(&[*post_author], Kind::Comment, *post)
         }
-        Event::ConversationChanged { conversation, sent: Some(sent), .. } => {
-            from(&sent.sender, i64::from(sent.seq)).tell(&sent.members, Kind::Message, *conversation)
+        Event::ConversationChanged { conversation, change, sent: Some(sent), .. } => {
+            let notices = Notices { change: Some(*change), ..from(&sent.sender, i64::from(sent.seq)) };
+            notices.tell(&sent.members, Kind::Message, *conversation)
         }
         _ => return Vec::new(),
     };
@@ -131,14 +145,32 @@ impl Domain {
         Ok(())
     }
 
-    /// One transaction on the receiver's shard.
+    /// One transaction on the receiver's shard. What is gone meanwhile is not told.
     async fn tell(&self, event_id: EventId, notice: &Notice) -> Result<()> {
+        if let Some(post) = notice.post
+            && matches!(self.tables.posts.get(post).await, Ok(None))
+        {
+            return Ok(());
+        }
         let work = |tx| async move {
             let user = notice.receiver;
-            if notice.kind == Kind::Message && inbox::is_muted(&tx, user, notice.target).await? {
+            // First: what is read now is not changed by what takes a message or a post away.
+            log::lock(&tx, &[user]).await?;
+            if let Some(post) = notice.post.filter(|post| post.slot() == user.slot())
+                && !post::is_there(&tx, post).await?
+            {
                 return Ok(());
             }
-            let Some(mut n) = notification::record(&tx, event_id, notice).await? else { return Ok(()) };
+            let mut is_read = false;
+            if let Some(change) = notice.change {
+                let known = inbox::known_message(&tx, user, notice.target, (notice.version, change)).await?;
+                if known.is_some_and(|known| known.is_muted || known.has_left || known.is_deleted) {
+                    return Ok(());
+                }
+                is_read = known.is_some_and(|known| known.is_read);
+            }
+            let recorded = notification::record(&tx, event_id, notice, is_read).await?;
+            let Some(mut n) = recorded else { return Ok(()) };
             if notice.kind == Kind::Follow {
                 let (topic, about) = (LogTopic::Follow, notice.actor.uuid());
                 let followed = log::Entry { user, topic, about, actor: None, version: notice.version };
@@ -149,46 +181,21 @@ impl Domain {
         self.store.tx(notice.receiver.slot(), work).await
     }
 
-    /// A page of the caller's notifications, those with the newest actors first.
-    pub async fn notifications(
-        &self,
-        viewer: &Viewer,
-        page: &Page,
-        kinds: Option<&[Kind]>,
-    ) -> Result<Slice<Model>> {
-        let user = viewer.user;
-        let read = async |connection| notification::list(&connection, user, page, kinds).await;
-        Ok(Slice::cut(self.store.read(user.slot(), read).await?, page))
-    }
-
-    /// The caller's notification with this id. Another's does not exist for the caller.
-    pub async fn notification(&self, viewer: &Viewer, id: NotificationId) -> Result<Option<Arc<Model>>> {
-        let row = self.tables.notifications.get(id).await?;
-        Ok(row.filter(|row| row.receiver() == viewer.user))
-    }
-
-    /// How many notifications a user has not read.
-    pub async fn unread_notifications(&self, user: UserId) -> Result<i32> {
-        Ok(self.tables.unread_counts.get(UnreadOf(user)).await?.map_or(0, |count| *count))
-    }
-
-    /// The people who caused a notification last, not more than [`MAX_ACTORS`].
-    pub async fn notification_actors(&self, id: NotificationId) -> Result<Arc<Vec<UserId>>> {
-        Ok(self.tables.notification_actors.get(ActorsOf(id)).await?.unwrap_or_default())
+    /// Takes back notifications whose target is gone.
+    pub(super) async fn withdraw_notifications(&self, gone: Vec<Target>) -> Result<()> {
+        let withdraw = |tx, gone: Vec<Target>| async move { notification::withdraw(&tx, &gone).await };
+        let shards = self.store.scatter_tx(gone, |(user, ..)| user.slot(), withdraw).await;
+        shards.into_iter().collect()
     }
 
     /// Marks one of the caller's notifications as read; returns it, and how many are left unread.
-    pub async fn mark_notification_read(
-        &self,
-        viewer: &Viewer,
-        id: NotificationId,
-    ) -> Result<(Arc<Model>, i32)> {
+    pub async fn mark_notification_read(&self, viewer: &Viewer, id: NotificationId) -> Result<(Shown, i32)> {
         let user = viewer.user;
         self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
         let mark = |tx| async move { notification::mark_read(&tx, user, id).await };
-        let left = self.write(user, user.slot(), mark).await?;
-        let row = self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
-        Ok((row, left))
+        self.write(user, user.slot(), mark).await?;
+        let shown = self.notification(viewer, id).await?.ok_or(Error::NotFound("notification"))?;
+        Ok((shown, self.unread_notifications(viewer).await?))
     }
 
     /// Marks as read the caller's notifications from the place of this cursor on, the older ones; or all.
@@ -202,7 +209,8 @@ impl Domain {
         let up_to = up_to.map(place).transpose()?;
         let user = viewer.user;
         let mark = |tx| async move { notification::mark_all_read(&tx, user, up_to).await };
-        self.write(user, user.slot(), mark).await
+        self.write(user, user.slot(), mark).await?;
+        self.unread_notifications(viewer).await
     }
 }
 

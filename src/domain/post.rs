@@ -4,6 +4,7 @@ pub mod comment;
 pub mod hashtag;
 pub mod like;
 pub mod mention;
+mod purge;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::fill::{Filling, PostPage, Seen};
 use super::idempotency::Taken;
 use super::media::upload::why_unusable;
 use super::patch::Patch;
@@ -22,7 +24,7 @@ use crate::model::contact::ContactPolicy;
 use crate::model::event::Event;
 use crate::model::id::{MediaId, PostId, Slot, UserId};
 use crate::model::idempotency::{Created, Request};
-use crate::model::page::{Page, Place, Slice};
+use crate::model::page::{Page, Place};
 use crate::model::{Error, Result};
 use crate::store::group_commit::GroupWrite;
 use crate::store::idempotency::Taking;
@@ -220,10 +222,8 @@ impl Domain {
                 version: crate::model::clock::to_millis(edited_at),
                 hashtags_removed: without(&old_tags, &post.hashtags),
                 hashtags_added: without(&post.hashtags, &old_tags),
-                mentions_added: without(&post.mention_ids, &old_mentions)
-                    .into_iter()
-                    .map(UserId::from_row)
-                    .collect(),
+                mentions_added: users(without(&post.mention_ids, &old_mentions)),
+                mentions_removed: users(without(&old_mentions, &post.mention_ids)),
             })
         })
         .await
@@ -247,30 +247,24 @@ impl Domain {
         .await
     }
 
-    /// Removes what is left of a deleted post.
-    pub async fn purge_post(&self, id: PostId) -> Result<()> {
-        self.store.read(id.slot(), async |connection| post::purge(&connection, id).await).await
-    }
-
     /// A user's posts, the newest first.
-    pub async fn posts_of(
-        &self,
-        viewer: Option<&Viewer>,
-        author: UserId,
-        page: &Page,
-    ) -> Result<Slice<(Place, VisiblePost)>> {
+    pub async fn posts_of(&self, viewer: Option<&Viewer>, author: UserId, page: &Page) -> Result<PostPage> {
         let user = self.require_user(viewer, author).await?;
-        let before = page.after.map(|place| PostId::from_row(place.id));
-        let limit = u64::from(page.size) + 1;
-        let posts = self
-            .store
-            .read(author.slot(), async |connection| post::of_author(&connection, author, before, limit).await)
-            .await?;
-        let seen = posts.into_iter().filter(|post| policy::sees_post(viewer, post, &user));
-        let visible = seen.map(|post| {
-            (Place::id(post.id), VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
-        });
-        Ok(Slice::cut(visible.collect(), page))
+        let mut filling = Filling::of(page);
+        while let Some(page) = filling.wanted() {
+            let before = page.after.map(|place| PostId::from_row(place.id));
+            let limit = u64::from(page.size) + 1;
+            let read = async |connection| post::of_author(&connection, author, before, limit).await;
+            let posts = self.store.read(author.slot(), read).await?;
+            let see = |post| {
+                if !policy::sees_post(viewer, &post, &user) {
+                    return Seen::Hidden;
+                }
+                Seen::Visible(VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
+            };
+            filling.add(posts.into_iter().map(|post| (Place::id(post.id), see(post))).collect());
+        }
+        Ok(filling.finish())
     }
 
     async fn require_own_post(&self, viewer: &Viewer, id: PostId) -> Result<VisiblePost> {
@@ -280,6 +274,10 @@ impl Domain {
         }
         Ok(seen)
     }
+}
+
+fn users(ids: Vec<Uuid>) -> Vec<UserId> {
+    ids.into_iter().map(UserId::from_row).collect()
 }
 
 /// Those of `all` that are not in `others`.

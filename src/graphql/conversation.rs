@@ -4,25 +4,24 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject, Value};
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 
 use super::context::ContextExt;
-use super::error::add_error;
 use super::message::Message;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, DEFAULT_PAGE, Extra, forward};
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
-use crate::domain::conversation::first_members;
 use crate::domain::conversation::list::{Listed, Wanted};
 use crate::domain::viewer::Viewer;
 use crate::model::Error;
 use crate::model::id::{ConversationId, UserId};
 use crate::model::page::{List, Page};
-use crate::store::conversation;
-use crate::store::inbox::{self, Entry};
-use crate::store::member::{FirstMembers, Markers};
+use crate::store::inbox;
+use crate::store::member::{FirstMembers, Markers, Member};
 use crate::store::message::LastMessage;
+use crate::store::{conversation, message};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::model::conversation::ConversationKind")]
@@ -36,17 +35,20 @@ pub struct Conversation {
     row: Arc<conversation::Model>,
     /// What was read together with it, where it is one of a list.
     listed: Option<Box<Listed>>,
+    /// Read once, so that all that is said of it agrees.
+    last: OnceCell<Option<Arc<message::Model>>>,
 }
 
 impl From<Arc<conversation::Model>> for Conversation {
     fn from(row: Arc<conversation::Model>) -> Self {
-        Self { row, listed: None }
+        Self { row, listed: None, last: OnceCell::new() }
     }
 }
 
 impl From<Listed> for Conversation {
     fn from(listed: Listed) -> Self {
-        Self { row: listed.conversation.clone(), listed: Some(Box::new(listed)) }
+        let last = OnceCell::new_with(listed.last_message.clone());
+        Self { row: listed.conversation.clone(), listed: Some(Box::new(listed)), last }
     }
 }
 
@@ -101,33 +103,28 @@ impl Conversation {
         nullable(async {
             let page = forward(List::Members, first, after.as_ref())?;
             let id = self.row.id();
-            let listed = self.listed.as_ref().and_then(|listed| listed.members.clone());
-            let slice = match (page.after, listed) {
-                (None, Some(members)) => first_members(&members, &page),
-                (None, None) => {
-                    let members = ctx.loader().load_one(FirstMembers(id)).await?;
-                    first_members(members.as_deref().map_or(&[], Vec::as_slice), &page)
-                }
-                (Some(_), _) => ctx.domain().members(id, &page).await?,
+            let (first, people) = match &self.listed {
+                Some(listed) => (listed.members.clone(), listed.people.clone()),
+                None => (None, Arc::default()),
             };
-            Ok(Some(match &self.listed {
-                Some(listed) => user::connection_with(ctx, List::Members, slice, &listed.people).await?,
-                None => user::connection(ctx, List::Members, slice).await?,
-            }))
+            let first = match first {
+                None if page.after.is_none() => ctx.loader().load_one(FirstMembers(id)).await?,
+                first => first,
+            };
+            let first = first.as_deref().map_or(&[][..], Vec::as_slice);
+            let members = ctx.domain().members(ctx.viewer(), id, &page, first, &people).await?;
+            Ok(Some(Connection::filled(ctx, List::Members, members)))
         })
         .await
     }
 
     async fn last_message(&self, ctx: &Context<'_>) -> Nullable<Message> {
         nullable(async {
-            if let Some(listed) = &self.listed
-                && let Some(message) = &listed.last_message
-            {
-                let message = message.clone().map(Message::from);
-                return Ok(message.map(|message| message.sent_by(&listed.people)));
-            }
-            let row = ctx.loader().load_one(LastMessage(self.row.id())).await?;
-            Ok(row.map(Message::from))
+            let message = self.last(ctx).await?.cloned().map(Message::from);
+            Ok(match &self.listed {
+                Some(listed) => message.map(|message| message.sent_by(&listed.people)),
+                None => message,
+            })
         })
         .await
     }
@@ -158,8 +155,10 @@ impl Conversation {
                 return Ok(None);
             }
             let members = ctx.loader().load_one(Markers(self.row.id())).await?.unwrap_or_default();
+            let shown = user::visible(ctx, members.iter().map(Member::user)).await?;
             let markers = members
                 .iter()
+                .filter(|member| shown.contains(&member.user()))
                 .filter_map(|member| Some(ReadMarker::new(member.user(), member.read_seq, member.read_at?)));
             Ok(Some(markers.collect()))
         })
@@ -190,8 +189,13 @@ impl Conversation {
             return Ok(Some(listed.entry.clone()));
         }
         let Some(viewer) = ctx.viewer() else { return Ok(None) };
-        let entry = Entry { user: viewer.user, conversation: self.row.id() };
-        ctx.loader().load_one(entry).await
+        let last = self.last(ctx).await?.map(|last| &**last);
+        ctx.domain().conversation_entry(viewer, self.row.id(), last).await
+    }
+
+    async fn last(&self, ctx: &Context<'_>) -> Result<Option<&Arc<message::Model>>, Error> {
+        let load = || ctx.loader().load_one(LastMessage(self.row.id()));
+        Ok(self.last.get_or_try_init(load).await?.as_ref())
     }
 }
 
@@ -255,10 +259,9 @@ pub async fn of_viewer(
 ) -> Result<ConversationConnection, Error> {
     let page = forward(List::Conversations, first, after)?;
     let found = ctx.domain().conversations(viewer, &page, archived, wanted(ctx)).await?;
-    add_error(ctx, found.away);
-    let slice = found.conversations.map(|(place, listed)| (place, listed.map(Conversation::from)));
     let unread_count = i32::try_from(found.unread).unwrap_or(i32::MAX);
-    Ok(Connection::with(List::Conversations, slice, Inbox { unread_count }))
+    let inbox = Inbox { unread_count };
+    Ok(Connection::filled_with(ctx, List::Conversations, found.page, inbox))
 }
 
 /// What is asked for of each conversation, so that it is read for all of them together.

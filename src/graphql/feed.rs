@@ -3,7 +3,6 @@
 use async_graphql::{Context, SimpleObject};
 
 use super::context::ContextExt;
-use super::error::add_error;
 use super::page::{Connection, Extra, forward};
 use super::post::Post;
 use super::scalar::{Cursor, DateTime};
@@ -37,11 +36,10 @@ pub async fn of_viewer(
 ) -> Result<FeedConnection, Error> {
     let page = forward(List::Feed, first, after)?;
     let feed = ctx.domain().read_feed(viewer, &page).await?;
-    add_error(ctx, feed.away);
     let fields = FeedFields {
         built_at: from_millis(feed.built_at).into(),
         rebuilding: feed.rebuilding,
         degraded: feed.degraded,
     };
-    Ok(Connection::with(List::Feed, feed.posts.map(|(place, seen)| (place, seen.map(Post::from))), fields))
+    Ok(Connection::filled_with(ctx, List::Feed, feed.posts, fields))
 }

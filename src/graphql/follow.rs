@@ -55,7 +55,7 @@ pub async fn followers(
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Followers, first, after)?;
     let users = ctx.domain().followers(ctx.viewer(), user, &page).await?;
-    user::connection(ctx, List::Followers, users).await
+    Ok(Connection::filled(ctx, List::Followers, users))
 }
 
 /// Whom a user follows, the newest first.
@@ -67,7 +67,7 @@ pub async fn following(
 ) -> Result<Connection<User>, Error> {
     let page = forward(List::Following, first, after)?;
     let users = ctx.domain().following(ctx.viewer(), user, &page).await?;
-    user::connection(ctx, List::Following, users).await
+    Ok(Connection::filled(ctx, List::Following, users))
 }
 
 #[derive(Default)]

@@ -41,10 +41,8 @@ impl Hashtag {
     ) -> Nullable<Connection<Post>> {
         nullable(async {
             let page = forward(List::PostsOfHashtag, first, after.as_ref())?;
-            let posts = ctx.domain().posts_with(&self.tag, &page).await?;
-            let rows = ctx.loader().load_listed(ctx, posts.items.iter().map(|(_, id)| *id)).await?;
-            let posts = posts.map(|(place, id)| (place, rows.get(&id).cloned().map(Post::from)));
-            Ok(Some(Connection::new(List::PostsOfHashtag, posts)))
+            let posts = ctx.domain().posts_with(ctx.viewer(), &self.tag, &page).await?;
+            Ok(Some(Connection::filled(ctx, List::PostsOfHashtag, posts)))
         })
         .await
     }

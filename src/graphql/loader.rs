@@ -1,7 +1,7 @@
 //! One `DataLoader` a request, over the coalescers of the process: a request asks each shard once for
 //! each kind of row, together with the other requests that ask at the same moment.
 //!
-//! What a loader gives of users, posts, comments and notifications, the viewer may see: the policy is part of
+//! What a loader gives of users, posts and comments, the viewer may see: the policy is part of
 //! loading. What belongs to a conversation or to another row is for who was let into that.
 
 use std::collections::HashMap;
@@ -19,11 +19,10 @@ use crate::domain::Domain;
 use crate::domain::policy::VisiblePost;
 use crate::domain::viewer::Viewer;
 use crate::model::Error;
-use crate::model::id::{CommentId, ConversationId, MediaId, MessageId, NotificationId, PostId, UserId};
+use crate::model::id::{CommentId, ConversationId, MediaId, MessageId, PostId, UserId};
 use crate::store::inbox::{self, Entry};
 use crate::store::member::{FirstMembers, Markers, Member};
 use crate::store::message::{self, LastMessage};
-use crate::store::notification::{self, ActorsOf, UnreadOf};
 use crate::store::reaction::{Counted, ReactionsTo};
 use crate::store::{Loaded, comment, conversation, media, user};
 
@@ -79,12 +78,25 @@ impl Loads {
         self.0.load_many(keys).await?.into_iter().map(|(key, row)| Ok((key, row?))).collect()
     }
 
-    /// The rows of a list, whose places are null where a shard can't be read; the error is told beside them.
+    /// The rows that there are; an error for each whose shard can't be read.
+    pub async fn load_each<K, V>(
+        &self,
+        keys: impl Iterator<Item = K>,
+    ) -> Result<HashMap<K, Result<V, Error>>, Error>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        Reader: Loader<K, Value = Result<V, Error>, Error = Error>,
+    {
+        self.0.load_many(keys).await
+    }
+
+    /// The rows of a list that there are, none for those whose shard can't be read; the answer then also has the error.
     pub async fn load_listed<K, V>(
         &self,
         ctx: &Context<'_>,
         keys: impl Iterator<Item = K>,
-    ) -> Result<HashMap<K, V>, Error>
+    ) -> Result<HashMap<K, Option<V>>, Error>
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
@@ -92,11 +104,9 @@ impl Loads {
     {
         let mut away = None;
         let mut rows = HashMap::new();
-        for (key, row) in self.0.load_many(keys).await? {
-            match row {
-                Ok(row) => _ = rows.insert(key, row),
-                Err(error) => away = Some(error),
-            }
+        for (key, row) in self.load_each(keys).await? {
+            let row = row.map_err(|error| away = Some(error)).ok();
+            rows.insert(key, row);
         }
         add_error(ctx, away);
         Ok(rows)
@@ -253,35 +263,5 @@ impl Loader<Entry> for Reader {
 
     async fn load(&self, keys: &[Entry]) -> Result<HashMap<Entry, Self::Value>, Error> {
         Ok(found(self.domain.tables.inbox.load(keys).await))
-    }
-}
-
-impl Loader<NotificationId> for Reader {
-    type Value = Result<Arc<notification::Model>, Error>;
-    type Error = Error;
-
-    async fn load(&self, keys: &[NotificationId]) -> Result<HashMap<NotificationId, Self::Value>, Error> {
-        let viewer = self.viewer.as_ref().map(|viewer| viewer.user);
-        let (mut rows, away) = self.domain.tables.notifications.load(keys).await;
-        rows.retain(|_, row| Some(row.receiver()) == viewer);
-        Ok(found((rows, away)))
-    }
-}
-
-impl Loader<ActorsOf> for Reader {
-    type Value = Result<Arc<Vec<UserId>>, Error>;
-    type Error = Error;
-
-    async fn load(&self, keys: &[ActorsOf]) -> Result<HashMap<ActorsOf, Self::Value>, Error> {
-        Ok(found(self.domain.tables.notification_actors.load(keys).await))
-    }
-}
-
-impl Loader<UnreadOf> for Reader {
-    type Value = Result<Arc<i32>, Error>;
-    type Error = Error;
-
-    async fn load(&self, keys: &[UnreadOf]) -> Result<HashMap<UnreadOf, Self::Value>, Error> {
-        Ok(found(self.domain.tables.unread_counts.load(keys).await))
     }
 }

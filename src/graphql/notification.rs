@@ -1,26 +1,23 @@
 //! Notifications.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, Union};
 
-use super::comment::{self, Comment};
+use super::comment::Comment;
 use super::context::ContextExt;
-use super::conversation;
 use super::message::Message;
 use super::nullable::{Nullable, nullable};
 use super::page::{Connection, Extra, forward};
-use super::post::{self, Post};
+use super::post::Post;
 use super::scalar::{Cursor, DateTime};
 use super::user::{self, User};
 use crate::domain::notification::MAX_ACTORS;
+use crate::domain::notification_list::{Shown, Target};
 use crate::domain::viewer::Viewer;
 use crate::model::Error;
-use crate::model::id::{self, CommentId, ConversationId, NotificationId, PostId, UserId};
+use crate::model::id::{self, NotificationId};
 use crate::model::notification::Kind;
-use crate::model::page::{List, Place};
-use crate::store::message::LastMessage;
-use crate::store::notification::{ActorsOf, Model, UnreadOf};
+use crate::model::page::List;
+use crate::store::notification::Model;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "Kind")]
@@ -43,53 +40,45 @@ pub enum NotificationTarget {
     Message(Message),
 }
 
-impl NotificationTarget {
-    /// The id says what it names.
-    async fn load(ctx: &Context<'_>, target: uuid::Uuid) -> Result<Option<Self>, Error> {
-        Ok(match id::Kind::of(target) {
-            Some(id::Kind::User) => user::load(ctx, UserId::from_row(target)).await?.map(Self::User),
-            Some(id::Kind::Post) => post::load(ctx, PostId::from_row(target)).await?.map(Self::Post),
-            Some(id::Kind::Comment) => {
-                comment::load(ctx, CommentId::from_row(target)).await?.map(Self::Comment)
-            }
-            Some(id::Kind::Conversation) => {
-                last_message(ctx, ConversationId::from_row(target)).await?.map(Self::Message)
-            }
-            _ => None,
-        })
+impl From<Target> for NotificationTarget {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::User(row) => Self::User(row.into()),
+            Target::Post(seen) => Self::Post(seen.into()),
+            Target::Comment(row) => Self::Comment(row.into()),
+            Target::Message(row) => Self::Message(row.into()),
+        }
     }
-}
-
-/// The last message of a conversation that the viewer may see.
-async fn last_message(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Message>, Error> {
-    if conversation::load(ctx, id).await?.is_none() {
-        return Ok(None);
-    }
-    Ok(ctx.loader().load_one(LastMessage(id)).await?.map(Message::from))
 }
 
 /// The viewer's notification; another's does not exist for the viewer.
 pub async fn load(ctx: &Context<'_>, id: NotificationId) -> Result<Option<Notification>, Error> {
-    Ok(ctx.loader().load_one(id).await?.map(Notification::new))
+    let Some(viewer) = ctx.viewer() else { return Ok(None) };
+    Ok(ctx.domain().notification(viewer, id).await?.map(Notification::from))
 }
 
 /// Something that people did which concerns the viewer; likes of one post, for example, are one
 /// notification.
 #[derive(Clone)]
-pub struct Notification(Arc<Model>);
+pub struct Notification {
+    shown: Box<Shown>,
+}
+
+impl From<Shown> for Notification {
+    fn from(shown: Shown) -> Self {
+        Self { shown: Box::new(shown) }
+    }
+}
 
 impl Notification {
-    pub fn new(row: Arc<Model>) -> Self {
-        Self(row)
-    }
-
-    async fn newest_actors(&self, ctx: &Context<'_>) -> Result<Arc<Vec<UserId>>, Error> {
-        Ok(ctx.loader().load_one(ActorsOf(self.0.id())).await?.unwrap_or_default())
+    fn row(&self) -> &Model {
+        &self.shown.row
     }
 
     fn stored_kind(&self) -> Result<Kind, Error> {
-        Kind::from_column(self.0.kind)
-            .ok_or_else(|| Error::internal(anyhow::anyhow!("a notification of kind {}", self.0.kind)))
+        let kind = self.row().kind;
+        Kind::from_column(kind)
+            .ok_or_else(|| Error::internal(anyhow::anyhow!("a notification of kind {kind}")))
     }
 }
 
@@ -97,7 +86,7 @@ impl Notification {
 #[Object]
 impl Notification {
     pub async fn id(&self) -> ID {
-        self.0.id.into()
+        self.row().id.into()
     }
 
     #[expect(clippy::unused_async, reason = "a resolver is async")]
@@ -115,42 +104,42 @@ impl Notification {
         let first = usize::try_from(first.unwrap_or(3)).ok().filter(|first| (1..=max).contains(first));
         let max = u32::try_from(max).unwrap_or(u32::MAX);
         let first = first.ok_or(Error::PageSizeInvalid { field: "first", max })?;
-        let actors = self.newest_actors(ctx).await?;
-        Ok(user::load_many(ctx, actors.iter().take(first).copied().collect()).await?)
+        let mut actors = user::load_many(ctx, self.shown.actors.to_vec()).await?;
+        actors.truncate(first);
+        Ok(actors)
     }
 
     /// How many people did it.
     async fn actor_count(&self) -> i32 {
-        self.0.actor_count
+        self.row().actor_count
     }
 
-    /// What it is about; null when it is gone.
-    async fn target(&self, ctx: &Context<'_>) -> Nullable<NotificationTarget> {
-        nullable(async { NotificationTarget::load(ctx, self.0.target_id).await }).await
+    /// What it is about; null when it can't be read now.
+    async fn target(&self) -> Nullable<NotificationTarget> {
+        nullable(async { Ok(Some(self.shown.target.clone()?.into())) }).await
     }
 
     /// A sentence in English; null when who did it can't be read.
-    async fn text(&self, ctx: &Context<'_>) -> Nullable<String> {
+    async fn text(&self) -> Nullable<String> {
         nullable(async {
-            let Some(actor) = self.newest_actors(ctx).await?.first().copied() else { return Ok(None) };
-            let kind = self.stored_kind()?;
-            let row = ctx.loader().load_one(actor).await?;
-            Ok(row.map(|row| sentence(&row.username, self.0.actor_count, kind, self.0.target_id)))
+            let (kind, newest) = (self.stored_kind()?, self.shown.newest.clone()?);
+            let row = self.row();
+            Ok(Some(sentence(&newest.username, row.actor_count, kind, row.target_id)))
         })
         .await
     }
 
     async fn is_read(&self) -> bool {
-        self.0.is_read
+        self.row().is_read
     }
 
     async fn created_at(&self) -> DateTime {
-        self.0.created_at.into()
+        self.row().created_at.into()
     }
 
     /// When somebody did it last.
     async fn updated_at(&self) -> DateTime {
-        self.0.updated_at.into()
+        self.row().updated_at.into()
     }
 }
 
@@ -174,14 +163,14 @@ fn sentence(username: &str, actors: i32, kind: Kind, target: uuid::Uuid) -> Stri
 
 /// What a page of notifications says beside them.
 pub struct NotificationExtra {
-    user: UserId,
+    viewer: Viewer,
 }
 
 #[Object]
 impl NotificationExtra {
     /// How many are not read, of all kinds.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        Ok(ctx.loader().load_one(UnreadOf(self.user)).await?.map_or(0, |count| *count))
+        Ok(ctx.domain().unread_notifications(&self.viewer).await?)
     }
 }
 
@@ -200,9 +189,7 @@ pub async fn of_viewer(
     let page = forward(List::Notifications, first, after)?;
     let kinds: Option<Vec<Kind>> = kinds.map(|kinds| kinds.into_iter().map(Kind::from).collect());
     let rows = ctx.domain().notifications(viewer, &page, kinds.as_deref()).await?;
-    let place = |row: &Model| Place::moment(row.updated_at, row.id);
-    let rows = rows.map(|row| (place(&row), Some(Notification::new(Arc::new(row)))));
-    Ok(Connection::with(List::Notifications, rows, NotificationExtra { user: viewer.user }))
+    Ok(Connection::filled_with(ctx, List::Notifications, rows, NotificationExtra { viewer: viewer.clone() }))
 }
 
 #[derive(SimpleObject)]
@@ -221,8 +208,8 @@ impl NotificationMutation {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let id = NotificationId::parse("id", &id)?;
-            let (row, unread_count) = ctx.domain().mark_notification_read(viewer, id).await?;
-            Ok(Some(NotificationPayload { notification: Some(Notification::new(row)), unread_count }))
+            let (shown, unread_count) = ctx.domain().mark_notification_read(viewer, id).await?;
+            Ok(Some(NotificationPayload { notification: Some(shown.into()), unread_count }))
         })
         .await
     }
@@ -247,7 +234,7 @@ impl NotificationMutation {
 mod tests {
     use super::*;
     use crate::model::Clock;
-    use crate::model::id::Slot;
+    use crate::model::id::{PostId, Slot};
 
     #[test]
     fn sentences_count_the_others() {

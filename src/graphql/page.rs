@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use async_graphql::connection::EmptyFields;
-use async_graphql::{Object, ObjectType, OutputType, SimpleObject, TypeName};
+use async_graphql::{Context, Object, ObjectType, OutputType, SimpleObject, TypeName};
 
+use super::error::add_error;
 use super::scalar::Cursor;
+use crate::domain::fill::FilledPage;
 use crate::model::Result;
 use crate::model::page::{List, Page, Place, Slice};
 
@@ -26,7 +28,7 @@ pub struct PageInfo {
     pub end_cursor: Option<Cursor>,
 }
 
-/// A row of a page. The node is null where its shard can't be read or it is gone.
+/// A row of a page. The node is null where its shard can't be read.
 pub struct Edge<T> {
     cursor: Cursor,
     node: Option<T>,
@@ -76,6 +78,11 @@ impl<T: OutputType> Connection<T> {
 }
 
 impl<T: OutputType> Connection<T> {
+    /// Makes a page that was filled; what could not be read is told beside it.
+    pub fn filled<V: Into<T>>(ctx: &Context<'_>, list: List, page: FilledPage<V>) -> Self {
+        Self::filled_with(ctx, list, page, EmptyFields)
+    }
+
     /// The page of a list that is known to have no rows.
     pub fn empty() -> Self {
         let page_info =
@@ -88,6 +95,17 @@ impl<T: OutputType, E: Extra> Connection<T, E> {
     /// Makes a page of rows with their places, and fields beside them.
     pub fn with(list: List, slice: Slice<(Place, Option<T>)>, extra: E) -> Self {
         Self::build(slice.map(|(place, node)| (Cursor(place.encode(list)), node)), extra)
+    }
+
+    /// Makes a page that was filled, and fields beside it; what could not be read is told beside it.
+    pub fn filled_with<V: Into<T>>(ctx: &Context<'_>, list: List, page: FilledPage<V>, extra: E) -> Self {
+        add_error(ctx, page.unavailable);
+        let slice = page.slice.map(|(place, row)| (place, row.map(Into::into)));
+        let mut connection = Self::with(list, slice, extra);
+        if let Some(end) = page.end {
+            connection.page_info.end_cursor = Some(Cursor(end.encode(list)));
+        }
+        connection
     }
 
     fn build(slice: Slice<(Cursor, Option<T>)>, extra: E) -> Self {

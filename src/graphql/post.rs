@@ -61,7 +61,7 @@ pub async fn of_user(
 ) -> Result<Connection<Post>, Error> {
     let page = forward(List::PostsOfUser, first, after)?;
     let posts = ctx.domain().posts_of(ctx.viewer(), author, &page).await?;
-    Ok(Connection::new(List::PostsOfUser, posts.map(|(place, seen)| (place, Some(seen.into())))))
+    Ok(Connection::filled(ctx, List::PostsOfUser, posts))
 }
 
 /// One or more images with a caption.
@@ -154,7 +154,7 @@ impl Post {
         nullable(async {
             let page = forward(List::LikesOfPost, first, after.as_ref())?;
             let users = ctx.domain().likers(ctx.viewer(), self.seen.post.id(), &page).await?;
-            Ok(Some(user::connection(ctx, List::LikesOfPost, users).await?))
+            Ok(Some(Connection::filled(ctx, List::LikesOfPost, users)))
         })
         .await
     }
@@ -283,8 +283,9 @@ impl PostMutation {
     async fn delete_post(&self, ctx: &Context<'_>, id: ID) -> Nullable<DeletedPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
-            ctx.domain().delete_post(viewer, PostId::parse("id", &id)?).await?;
-            Ok(Some(DeletedPayload { deleted_id: id }))
+            let id = PostId::parse("id", &id)?;
+            ctx.domain().delete_post(viewer, id).await?;
+            Ok(Some(DeletedPayload { deleted_id: id.uuid().into() }))
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! Users as others see them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
@@ -11,10 +12,8 @@ use super::nullable::{Nullable, nullable};
 use super::page::Connection;
 use super::post::{self, Post};
 use super::scalar::{Cursor, DateTime, Url};
-use crate::domain::conversation::list::People;
 use crate::model::Error;
 use crate::model::id::UserId;
-use crate::model::page::{List, Place, Slice};
 use crate::store::user;
 
 pub struct User {
@@ -32,32 +31,15 @@ pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>, Error> 
     Ok(ctx.loader().load_one(id).await?.map(User::from))
 }
 
-/// Users in the order of their ids; null where one is gone or its shard can't be read.
+/// Those of these users who are not hidden from the viewer: who can be seen, or can't be read now.
+pub async fn visible(ctx: &Context<'_>, ids: impl Iterator<Item = UserId>) -> Result<HashSet<UserId>, Error> {
+    Ok(ctx.loader().load_each(ids).await?.into_keys().collect())
+}
+
+/// Users in the order of their ids, those whom the viewer may see; null where a shard can't be read.
 pub async fn load_many(ctx: &Context<'_>, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
     let rows = ctx.loader().load_listed(ctx, ids.iter().copied()).await?;
-    Ok(ids.iter().map(|id| rows.get(id).cloned().map(User::from)).collect())
-}
-
-/// A page of users, of whom the ids are known.
-pub async fn connection(
-    ctx: &Context<'_>,
-    list: List,
-    users: Slice<(Place, UserId)>,
-) -> Result<Connection<User>, Error> {
-    connection_with(ctx, list, users, &People::new()).await
-}
-
-/// The same where some of the rows are at hand.
-pub async fn connection_with(
-    ctx: &Context<'_>,
-    list: List,
-    users: Slice<(Place, UserId)>,
-    known: &People,
-) -> Result<Connection<User>, Error> {
-    let ids = || users.items.iter().map(|(_, id)| *id);
-    let mut rows = ctx.loader().load_listed(ctx, ids().filter(|id| !known.contains_key(id))).await?;
-    rows.extend(ids().filter_map(|id| Some((id, known.get(&id)?.clone()))));
-    Ok(Connection::new(list, users.map(|(place, id)| (place, rows.get(&id).cloned().map(User::from)))))
+    Ok(ids.iter().filter_map(|id| rows.get(id)).map(|row| row.clone().map(User::from)).collect())
 }
 
 /// The user as a mutation has left it.

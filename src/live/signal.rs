@@ -61,7 +61,10 @@ impl Signal {
                 let id = Uuid::try_parse(event_id(message.headers.as_ref()?)?).ok()?;
                 let event = EventId::try_from(id).ok()?;
                 match serde_json::from_slice(&message.payload).ok()? {
-                    Event::PostLiked { user, active: true, .. } => Some(SignalEvent::Liked { event, user }),
+                    // A like that was taken back and given again is not told again.
+                    Event::PostLiked { user, active: true, version: 1, .. } => {
+                        Some(SignalEvent::Liked { event, user })
+                    }
                     _ => None,
                 }
             }

@@ -27,6 +27,8 @@ pub enum Event {
         hashtags_removed: Vec<String>,
         hashtags_added: Vec<String>,
         mentions_added: Vec<UserId>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mentions_removed: Vec<UserId>,
     },
     PostDeleted {
         post: PostId,

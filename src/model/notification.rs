@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::id::UserId;
+use super::id::{PostId, UserId};
 
 /// Why somebody is told. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,11 @@ impl Kind {
     /// All kinds that this program knows; a newer one may write others.
     pub const ALL: [Self; 6] =
         [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
+
+    /// Whether what is told of can be taken back and done again, which tells nobody again.
+    pub fn is_switched(self) -> bool {
+        matches!(self, Self::Like | Self::Follow | Self::Mention)
+    }
 
     /// The kind with this stored number.
     pub fn from_column(number: i16) -> Option<Self> {
@@ -40,4 +45,8 @@ pub struct Notice {
     pub version: i64,
     /// When the actor acted.
     pub at: OffsetDateTime,
+    /// The post that it is about, or below which it is: gone, it notifies nobody.
+    pub post: Option<PostId>,
+    /// Of a message: the conversation's counter when it was sent.
+    pub change: Option<i64>,
 }

@@ -137,13 +137,13 @@ impl Seeder {
         let mut posts = HashMap::new();
         let mut page = Page { size: MAX_PAGE, after: None, before: None, from_end: false };
         loop {
-            let slice = self.domain.posts_of(Some(&author), author.user, &page).await?;
-            page.after = slice.items.last().map(|(place, _)| *place);
-            posts.extend(
-                slice.items.into_iter().filter_map(|(_, seen)| {
-                    Some((seen.post.caption.clone()?, PostId::from_row(seen.post.id)))
-                }),
-            );
+            let found = self.domain.posts_of(Some(&author), author.user, &page).await?;
+            let slice = found.slice;
+            page.after = found.end.or_else(|| slice.items.last().map(|(place, _)| *place));
+            posts.extend(slice.items.into_iter().filter_map(|(_, seen)| {
+                let seen = seen?;
+                Some((seen.post.caption.clone()?, PostId::from_row(seen.post.id)))
+            }));
             if !slice.has_next {
                 return Ok(posts);
             }

@@ -9,5 +9,6 @@ pub mod edge;
 pub mod hashtag;
 pub mod inbox;
 pub mod media;
+pub mod notification;
 pub mod outbox;
 pub mod placement;

@@ -200,10 +200,14 @@ pub async fn delete_ended(connection: &Connection, id: ConversationId) -> Result
     Ok(())
 }
 
-/// The thread of a post; created if missing.
+/// The thread of a post, started where there is none; there is none of a post that is gone.
 pub async fn thread(tx: &Tx, post: PostId) -> Result<ConversationId> {
     let id = ConversationId::of_post(post);
-    let sql = "insert into conversations (id, kind, post_id, created_at) values ($1, $2, $3, $4)
+    // The post is held, so that whoever deletes it meanwhile takes the thread with it.
+    let sql = "insert into conversations (id, kind, post_id, created_at)
+        select $1, $2, id, $4 from posts where id = $3 and deleted_at is null
+            and not exists (select from conversations where id = $1)
+        for share
         on conflict (id) do nothing";
     let kind = ConversationKind::Post as i16;
     let values = [id.uuid().into(), kind.into(), post.uuid().into(), tx.clock().now().into()];

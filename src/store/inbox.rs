@@ -5,8 +5,9 @@ use sea_orm::{FromQueryResult, QueryResult};
 use time::OffsetDateTime;
 
 use super::coalesce::Batch;
+use super::member::Member;
 use super::shard::failure;
-use super::{Connection, Tx, sql_with};
+use super::{Connection, Tx, message, sql_with};
 use crate::model::Result;
 use crate::model::id::{ConversationId, Slot, UserId};
 use crate::model::page::Page;
@@ -21,18 +22,60 @@ pub struct Model {
     pub last_message_at: OffsetDateTime,
     pub is_archived: bool,
     pub is_muted: bool,
+    /// The numbers of unread messages that were deleted.
+    pub deleted: Vec<i32>,
 }
 
-/// The columns of [`Model`], as statements name them.
+/// The columns that [`Model`] takes as they are.
 const COLUMNS: &str = "user_id, conversation_id, last_seq, read_seq, last_message_at, is_archived, is_muted";
+
+/// The ranges of numbers of unread messages that were deleted.
+const DELETED: &str = "unnest(deleted_seqs *
+    int4multirange(int4range(read_seq, greatest(read_seq, last_seq), '(]'))) as deleted (seqs)";
+
+/// All columns of [`Model`].
+fn columns() -> String {
+    format!(
+        "{COLUMNS}, array(select generate_series(lower(seqs), upper(seqs) - 1) from {DELETED}) as deleted"
+    )
+}
+
+/// The condition of entries that have something unread.
+pub(super) fn is_unread() -> String {
+    format!(
+        "last_seq > read_seq
+            and last_seq - read_seq > (select coalesce(sum(upper(seqs) - lower(seqs)), 0) from {DELETED})"
+    )
+}
+
+/// Of how many unread conversations of a list it is looked at whether they may be seen.
+const UNREAD_IDS: i32 = 200;
 
 impl Model {
     pub fn conversation(&self) -> ConversationId {
         ConversationId::from_row(self.conversation_id)
     }
 
+    /// How many messages the member has not read.
     pub fn unread(&self) -> i32 {
-        (self.last_seq - self.read_seq).max(0)
+        let unread = self.read_seq..self.last_seq;
+        let deleted = self.deleted.iter().filter(|seq| unread.contains(&(**seq - 1))).count();
+        (self.last_seq - self.read_seq - i32::try_from(deleted).unwrap_or(i32::MAX)).max(0)
+    }
+
+    /// The entry brought to its conversation's last message and to the member's row, which it may lag behind: so
+    /// that what is shown together agrees.
+    #[must_use]
+    pub fn as_of(mut self, last: &message::Model, own: Option<&Member>) -> Self {
+        self.last_seq = self.last_seq.max(last.seq);
+        // Whoever writes has read.
+        let sent = if last.sender_id == self.user_id { last.seq } else { 0 };
+        let shown = own.map_or(0, |own| own.sent_seq.max(own.read_seq));
+        self.read_seq = self.read_seq.max(sent).max(shown);
+        if last.deleted_at.is_some() && !self.deleted.contains(&last.seq) {
+            self.deleted.push(last.seq);
+        }
+        self
     }
 }
 
@@ -52,8 +95,9 @@ impl Batch for Entry {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Model)>> {
+        let columns = columns();
         let sql = format!(
-            "select {COLUMNS} from unnest($1::uuid[], $2::uuid[]) as asked(user_id, conversation_id)
+            "select {columns} from unnest($1::uuid[], $2::uuid[]) as asked(user_id, conversation_id)
             join inbox using (user_id, conversation_id) where left_at is null"
         );
         let users: Vec<Uuid> = keys.iter().map(|key| key.user.uuid()).collect();
@@ -74,11 +118,14 @@ pub struct Listed {
     pub entries: Vec<Model>,
     /// The number of conversations in the list with unread messages, on this page or not.
     pub unread: i64,
+    /// Which these are, as many as are looked at.
+    pub unread_ids: Vec<ConversationId>,
 }
 
 struct ListedRow {
     entry: Option<Model>,
     unread: i64,
+    unread_ids: Vec<Uuid>,
 }
 
 impl FromQueryResult for ListedRow {
@@ -86,6 +133,7 @@ impl FromQueryResult for ListedRow {
         Ok(Self {
             entry: Model::from_query_result_optional(row, prefix)?,
             unread: row.try_get(prefix, "unread")?,
+            unread_ids: row.try_get(prefix, "unread_ids")?,
         })
     }
 }
@@ -96,21 +144,27 @@ pub async fn page(connection: &Connection, user: UserId, page: &Page, archived: 
         Some(place) => (Some(place.time()?), Some(place.id)),
         None => (None, None),
     };
+    let (columns, is_unread) = (columns(), is_unread());
     let sql = format!(
-        "select unread.count as unread, {COLUMNS} from (
-            select count(*) as count from inbox
-            where user_id = $1 and last_seq > read_seq and left_at is null and is_archived = $5
+        "select unread.count as unread, unread.ids as unread_ids, {COLUMNS}, deleted from (
+            select count(*) as count,
+                coalesce((array_agg(conversation_id order by last_message_at desc))[1:$6], '{{}}') as ids
+            from inbox where user_id = $1 and {is_unread} and left_at is null and is_archived = $5
         ) unread left join lateral (
-            select {COLUMNS} from inbox where user_id = $1 and left_at is null and is_archived = $5
+            select {columns} from inbox where user_id = $1 and left_at is null and is_archived = $5
                 and ($2::timestamptz is null or (last_message_at, conversation_id) < ($2, $3))
             order by last_message_at desc, conversation_id desc limit $4
         ) entry on true
         order by last_message_at desc, conversation_id desc"
     );
-    let values = [user.uuid().into(), from.into(), id.into(), page.limit().into(), archived.into()];
-    let rows = ListedRow::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)?;
+    let values =
+        [user.uuid().into(), from.into(), id.into(), page.limit().into(), archived.into(), UNREAD_IDS.into()];
+    let mut rows =
+        ListedRow::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)?;
     let unread = rows.first().map_or(0, |row| row.unread);
-    Ok(Listed { entries: rows.into_iter().filter_map(|row| row.entry).collect(), unread })
+    let unread_ids = rows.first_mut().map(|row| std::mem::take(&mut row.unread_ids)).unwrap_or_default();
+    let unread_ids = unread_ids.into_iter().map(ConversationId::from_row).collect();
+    Ok(Listed { entries: rows.into_iter().filter_map(|row| row.entry).collect(), unread, unread_ids })
 }
 
 #[derive(FromQueryResult)]
@@ -152,17 +206,30 @@ pub async fn set_flags(tx: &Tx, user: UserId, conversation: ConversationId, flag
     Ok(done.rows_affected() == 1)
 }
 
-#[derive(FromQueryResult)]
-struct Muted {
-    is_muted: bool,
+/// What a user's list says of one message of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct KnownMessage {
+    /// The user wants no notifications of the conversation's messages.
+    pub is_muted: bool,
+    /// The user left after it was sent.
+    pub has_left: bool,
+    pub is_deleted: bool,
+    pub is_read: bool,
 }
 
-/// Whether the user has muted a conversation.
-pub async fn is_muted(tx: &Tx, user: UserId, conversation: Uuid) -> Result<bool> {
-    let sql = "select is_muted from inbox where user_id = $1 and conversation_id = $2";
-    let values = [user.uuid().into(), conversation.into()];
-    let row = Muted::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)?;
-    Ok(row.is_some_and(|row| row.is_muted))
+/// What a user's list says of the message with this number, which was sent with the `change` of the conversation;
+/// nothing while the conversation is not in it.
+pub async fn known_message(
+    tx: &Tx,
+    user: UserId,
+    conversation: Uuid,
+    (seq, change): (i64, i64),
+) -> Result<Option<KnownMessage>> {
+    let sql = "select is_muted, left_at is not null and change >= $4 as has_left,
+            deleted_seqs @> $3::integer as is_deleted, read_seq >= $3 as is_read
+        from inbox where user_id = $1 and conversation_id = $2";
+    let values = [user.uuid().into(), conversation.into(), seq.into(), change.into()];
+    KnownMessage::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)
 }
 
 /// Up to which change of a conversation a user's list is current.
@@ -201,12 +268,13 @@ pub struct Update {
     pub logged_change: i64,
 }
 
-/// Updates members' entries for a conversation; never moves back. All members are on one shard, and their
-/// logs are locked.
-pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) -> Result<()> {
+/// Brings members' entries for a conversation forward; all of one shard, whose logs are locked. `deleted` are the
+/// numbers of messages that were deleted.
+pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update], deleted: &[i32]) -> Result<()> {
     let sql = "insert into inbox
-            (user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change)
-        select user_id, $1, last_seq, last_message_at, read_seq, change, logged_change
+            (user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change, deleted_seqs)
+        select user_id, $1, last_seq, last_message_at, read_seq, change, logged_change,
+            (select coalesce(range_agg(int4range(seq, seq, '[]')), '{}') from unnest($8::integer[]) as deleted (seq))
         from unnest($2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::bigint[], $7::bigint[])
             as u (user_id, last_seq, last_message_at, read_seq, change, logged_change)
         order by user_id
@@ -216,6 +284,9 @@ pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) ->
             read_seq = greatest(inbox.read_seq, excluded.read_seq),
             change = greatest(inbox.change, excluded.change),
             logged_change = greatest(inbox.logged_change, excluded.logged_change),
+            -- What was read is not unread anyway.
+            deleted_seqs = (inbox.deleted_seqs + excluded.deleted_seqs)
+                * int4multirange(int4range(greatest(inbox.read_seq, excluded.read_seq), null, '()')),
             -- Who comes back finds it as new.
             is_archived = inbox.is_archived and inbox.left_at is null,
             is_muted = inbox.is_muted and inbox.left_at is null,
@@ -233,25 +304,37 @@ pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update]) ->
         of(|update| update.read_seq).into(),
         changes.into(),
         logged.into(),
+        deleted.to_vec().into(),
     ];
     tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(())
 }
 
-/// Removes a conversation from the lists of these users, all on one shard, who were no members at `change`.
-/// Users who are known to have joined later keep it.
-pub async fn leave(tx: &Tx, conversation: ConversationId, users: &[UserId], change: i64) -> Result<()> {
-    // Also for users without an entry, so that a late event can't add them again.
+/// Takes a conversation out of the lists of these users, all of one shard, who were no members when its
+/// counter stood at `change`. Who is known to have come later stays. Returns the others.
+pub async fn leave(
+    tx: &Tx,
+    conversation: ConversationId,
+    users: &[UserId],
+    change: i64,
+) -> Result<Vec<UserId>> {
+    // Also where the user was never in the list: who comes in by an event that is late stays out.
     let sql = "insert into inbox
             (user_id, conversation_id, last_seq, read_seq, last_message_at, left_at, change)
         select user_id, $1, 0, 0, $3, $3, $4 from unnest($2::uuid[]) as gone (user_id) order by user_id
         on conflict (user_id, conversation_id) do update set
             left_at = coalesce(inbox.left_at, excluded.left_at), change = excluded.change
-        where inbox.change <= excluded.change";
+        where inbox.change <= excluded.change
+        returning user_id";
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
     let values = [conversation.uuid().into(), users.into(), tx.clock().now().into(), change.into()];
-    tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
-    Ok(())
+    let left = Left::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
+    Ok(left.into_iter().map(|left| UserId::from_row(left.user_id)).collect())
+}
+
+#[derive(FromQueryResult)]
+struct Left {
+    user_id: Uuid,
 }
 
 /// Deletes tombstones of conversations left more than 30 days ago; no event is delivered that late.

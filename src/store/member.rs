@@ -147,7 +147,29 @@ pub async fn page(connection: &Connection, id: ConversationId, page: &Page) -> R
     Member::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
-/// Adds a member. False if they were one already.
+/// The next members behind `after`, by their ids.
+pub async fn ids_after(
+    connection: &Connection,
+    id: ConversationId,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<UserId>> {
+    let sql = "select user_id as id from members
+        where conversation_id = $1 and user_id > $2 order by user_id limit $3";
+    let after = after.map_or(Uuid::nil(), UserId::uuid);
+    let rows = Id::find_by_statement(sql_with(sql, [id.uuid().into(), after.into(), limit.into()]))
+        .all(connection)
+        .await
+        .map_err(failure)?;
+    Ok(rows.into_iter().map(|row| UserId::from_row(row.id)).collect())
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: Uuid,
+}
+
+/// Makes somebody a member; twice is once. False: they were.
 pub async fn join(tx: &Tx, id: ConversationId, user: UserId) -> Result<bool> {
     let sql = "insert into members (conversation_id, user_id, joined_at, joined_change)
         select id, $2, $3, change from conversations where id = $1

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
@@ -120,8 +121,37 @@ impl Batch for LastMessage {
     }
 }
 
-/// Inserts new messages. For members (but not in threads of posts) the membership then records the number of
-/// their last message.
+/// The last message of a sender in a conversation that was not deleted; none where all were.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct LastOf {
+    pub sender_id: Uuid,
+    pub seq: Option<i32>,
+    pub created_at: Option<OffsetDateTime>,
+}
+
+/// The last messages of these senders in a conversation.
+pub async fn last_of_each(
+    connection: &Connection,
+    id: ConversationId,
+    senders: &[UserId],
+) -> Result<Vec<LastOf>> {
+    if senders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "select sender_id, last.seq, last.created_at
+        from (select distinct sender_id from unnest($2::uuid[]) as asked (sender_id)) senders
+        left join lateral (
+            select seq, created_at from messages
+            where conversation_id = $1 and messages.sender_id = senders.sender_id and deleted_at is null
+            order by seq desc limit 1
+        ) last on true";
+    let senders: Vec<Uuid> = senders.iter().map(|user| user.uuid()).collect();
+    let values = [id.uuid().into(), senders.into()];
+    LastOf::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
+}
+
+/// Inserts new messages: without edits and marks of deletion. Of each conversation's members who sent them, but in
+/// the threads of posts, the membership tells the number of the last one from then on.
 pub async fn insert(tx: &Tx, messages: &[Model]) -> Result<()> {
     let sql = "with sent as (
             insert into messages (id, conversation_id, seq, sent_change, change, sender_id, idempotency_key, text,

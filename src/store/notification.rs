@@ -5,6 +5,7 @@
 mod actors;
 mod read;
 mod record;
+mod withdraw;
 
 use std::sync::LazyLock;
 
@@ -23,6 +24,7 @@ use crate::model::page::Page;
 pub use actors::{ActorsOf, FirstActors, MAX_ACTORS};
 pub use read::{UnreadCount, UnreadOf, mark_all_read, mark_read, mark_read_about};
 pub use record::record;
+pub use withdraw::{Target, withdraw, withdraw_messages};
 
 /// A notification. `kind` is the number of `model::notification::Kind`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -110,5 +112,17 @@ pub async fn list(
         order by updated_at desc, id desc limit $5"
     );
     let values = [user.uuid().into(), time.into(), id.into(), kinds.into(), page.limit().into()];
+    Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
+}
+
+/// A user's unread notifications of the kinds that this program knows, the newest first.
+pub async fn unread(connection: &Connection, user: UserId, limit: i64) -> Result<Vec<Model>> {
+    let columns = &*COLUMNS;
+    let sql = format!(
+        "select {columns} from notifications
+        where user_id = $1 and not is_read and actor_count > 0 and kind = any($2)
+        order by updated_at desc limit $3"
+    );
+    let values = [user.uuid().into(), numbers(&Kind::ALL).into(), limit.into()];
     Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }

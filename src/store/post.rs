@@ -9,7 +9,7 @@ use super::shard::failure;
 use super::statement::{array_literal, column, id_array_literal};
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
-use crate::model::id::{MediaId, PostId, Slot, UserId};
+use crate::model::id::{ConversationId, MediaId, PostId, Slot, UserId};
 
 /// A post's row. `comment_policy` is the number of [`crate::model::contact::ContactPolicy`].
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -107,6 +107,17 @@ pub async fn insert(tx: &Tx, posts: &[Model]) -> Result<()> {
     Ok(())
 }
 
+/// Whether the post is there, and not deleted.
+pub async fn is_there(tx: &Tx, id: PostId) -> Result<bool> {
+    let found = Entity::find_by_id(id.uuid()).filter(Column::DeletedAt.is_null());
+    Ok(found.one(tx.connection()).await.map_err(failure)?.is_some())
+}
+
+/// The row of a post that may be deleted.
+pub async fn find(connection: &Connection, id: PostId) -> Result<Option<Model>> {
+    Entity::find_by_id(id.uuid()).one(connection).await.map_err(failure)
+}
+
 /// The row, locked until the transaction ends; `None` if it is deleted.
 pub async fn lock(tx: &Tx, id: PostId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid())
@@ -143,6 +154,9 @@ pub async fn mark_deleted(tx: &Tx, id: PostId, at: OffsetDateTime) -> Result<()>
 
 /// Deletes the rows of a deleted post, with its comments and likes.
 pub async fn purge(connection: &Connection, id: PostId) -> Result<()> {
+    let sql = "delete from conversations where id = $1";
+    let thread = ConversationId::of_post(id);
+    connection.execute_raw(sql_with(sql, [thread.uuid().into()])).await.map_err(failure)?;
     let sql = "delete from posts where id = $1 and deleted_at is not null";
     connection.execute_raw(sql_with(sql, [id.uuid().into()])).await.map_err(failure)?;
     Ok(())

@@ -117,7 +117,10 @@ async fn a_worker_dies_between_its_effects_and_its_acks() {
     drained(&world).await;
     is_well(&world).await;
     worker.stop().await;
-    let mut worker = Running::start("worker", world.settings());
+    // Nothing that waits for a row, and none of the transactions that hold one, may end before NATS stands still.
+    let patience = "--shard-statement-timeout-ms=50000";
+    stack::migrate(&world.config_with(&[patience]).shards).await;
+    let mut worker = Running::start("worker", &world.settings_with(&[patience]));
     worker.logged("working").await;
 
     // Each effect waits for a row that is held here.

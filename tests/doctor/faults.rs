@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fowergram::domain::media::{original_key, variant_key};
-use fowergram::model::id::MediaId;
+use fowergram::model::id::{ConversationId, MediaId, PostId};
 use serde_json::{Value, json};
 
 use super::{Named, Settled, doctor, find, finds_and_mends, is_well, lines, named, plant, settled, sum};
@@ -212,5 +212,65 @@ async fn a_schema_of_another_release_is_told() {
         let shards = lines(&report).iter().filter(|line| line["found"] != 0).map(|line| text(&line["shard"]));
         assert_eq!(shards.collect::<Vec<_>>(), ["s0", "s3"]);
     }
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_deleted_posts_and_messages_is_found() {
+    let world = World::new().await;
+    let Settled { worker, people, posts, .. } = settled(&world).await;
+    let (ada, bob, post) = (&people[0], &people[1], &posts[0]);
+    let query = "query { viewer { conversations { nodes { kind lastMessage { id sender { id } } } } } }";
+    let data = ada.client.data(query, json!({})).await;
+    let direct = data["viewer"]["conversations"]["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .find(|node| node["kind"] == "DIRECT" && node["lastMessage"]["sender"]["id"] == json!(ada.id));
+    let message = text(&direct.expect("hers to Bob")["lastMessage"]["id"]);
+    let deleted = ada.on("deleteMessage(id: $id) { message { id } }", &message).await;
+    assert!(deleted["errors"].is_null(), "{deleted}");
+    ada.delete_post(post).await;
+    super::drained(&world).await;
+    is_well(&world).await;
+    worker.stop().await;
+
+    let mut planted = Named::new();
+    // The message is counted as unread again.
+    let shard = world.owner(&bob.id);
+    let entry = format!("where user_id = '{}' and deleted_seqs <> '{{}}'", bob.id);
+    let rows = world
+        .rows(shard, &format!("select user_id || ' ' || conversation_id as id from inbox {entry}"))
+        .await;
+    planted.insert(("inbox".to_owned(), text(&rows[0]["id"])));
+    world.execute(shard, &format!("update inbox set deleted_seqs = '{{}}' {entry}")).await;
+    // The thread is there again, and in a list, but the post is not.
+    let thread = ConversationId::of_post(PostId::parse("id", post).expect("an id"));
+    let home = world.owner(post);
+    let insert = format!(
+        "insert into conversations (id, kind, post_id, created_at) values ('{thread}', 2, '{post}', now());
+        insert into members (conversation_id, user_id, joined_at) values ('{thread}', '{}', now())",
+        bob.id
+    );
+    world.execute(home, &insert).await;
+    let entry = format!("where user_id = '{}' and conversation_id = '{thread}'", bob.id);
+    world
+        .execute(shard, &format!("update inbox set left_at = null, last_seq = 0, read_seq = 0 {entry}"))
+        .await;
+    planted.insert(("inbox".to_owned(), format!("{} {thread}", bob.id)));
+    // A notification of the post is shown.
+    let of_post = format!("user_id = '{}' and kind = 1 and target_id = '{post}'", ada.id);
+    let rows = world.rows(home, &format!("select id from notifications where {of_post}")).await;
+    let notification = text(&rows[0]["id"]);
+    let show = format!(
+        "update notification_actors set active = true where ctid = (
+            select ctid from notification_actors where notification_id = '{notification}' limit 1);
+        update notifications set actor_count = 1, is_read = false where id = '{notification}';
+        update receivers set unread_count = unread_count + 1 where user_id = '{}'",
+        ada.id
+    );
+    world.execute(home, &show).await;
+    planted.insert(("notifications".to_owned(), notification));
+    finds_and_mends(&world, &planted).await;
     world.close().await;
 }

@@ -13,11 +13,13 @@ use crate::model::Result;
 use crate::model::conversation::ConversationKind;
 use crate::model::event::Event;
 use crate::model::id::{ConversationId, UserId};
+use crate::model::notification::Kind;
 use crate::model::stream::LogTopic;
 use crate::store::conversation::{self, Standing};
 use crate::store::inbox::{self, Known, Update};
 use crate::store::log::{self, Entry};
 use crate::store::member::{self, Member};
+use crate::store::notification;
 use crate::store::stream::{self, Changed, What};
 use crate::store::{Tx, message};
 
@@ -31,6 +33,9 @@ struct News {
     changes: Vec<Changed>,
     after: i64,
     members: HashMap<UserId, Member>,
+    /// The deleted ones among the changes, and the last message that is left of each of their senders.
+    deleted: Vec<i32>,
+    left: Vec<message::LastOf>,
 }
 
 impl Domain {
@@ -77,15 +82,31 @@ impl Domain {
                 let also: Vec<UserId> = senders.chain(left.iter().copied()).collect();
                 let members = member::newest_and(&connection, id, MAX_INBOXES, &also).await?;
                 let members = members.into_iter().map(|member| (member.user(), member)).collect();
-                Ok(Some(News { standing, changes, after, members }))
+                let gone = changes.iter().filter_map(|changed| match &changed.what {
+                    What::Message(message) if message.deleted_at.is_some() => Some(message),
+                    What::Message(_) | What::Read(_) => None,
+                });
+                let (deleted, senders): (Vec<i32>, Vec<UserId>) =
+                    gone.map(|message| (message.seq, message.sender())).unzip();
+                let left = message::last_of_each(&connection, id, &senders).await?;
+                Ok(Some(News { standing, changes, after, members, deleted, left }))
             })
             .await
     }
 
-    async fn take_out(&self, id: ConversationId, users: &[UserId], change: i64) -> Result<()> {
+    /// Takes a conversation out of the lists of people who were no members when its counter stood at `change`,
+    /// and then what notified them of it.
+    pub(in crate::domain) async fn take_out(
+        &self,
+        id: ConversationId,
+        users: &[UserId],
+        change: i64,
+    ) -> Result<()> {
         let leave = |tx, users: Vec<UserId>| async move { inbox::leave(&tx, id, &users, change).await };
-        let shards = self.store.scatter_tx(users.to_vec(), |user| user.slot(), leave).await;
-        shards.into_iter().collect()
+        let left = self.store.scatter_tx(users.to_vec(), |user| user.slot(), leave).await;
+        let left = left.into_iter().collect::<Result<Vec<_>>>()?.concat();
+        let gone = left.into_iter().map(|user| (user, Kind::Message, id.uuid()));
+        self.withdraw_notifications(gone.collect()).await
     }
 }
 
@@ -111,7 +132,11 @@ async fn take_over(tx: &Tx, news: &News, users: &[UserId]) -> Result<Option<i64>
         entries.extend(news.entries(*user, logged));
         updates.push(news.update(member, known, logged));
     }
-    inbox::bring(tx, news.id(), &updates).await?;
+    inbox::bring(tx, news.id(), &updates, &news.deleted).await?;
+    if !news.deleted.is_empty() {
+        let users: Vec<UserId> = updates.iter().map(|update| update.user).collect();
+        notification::withdraw_messages(tx, news.id(), &users, (&news.deleted, &news.left)).await?;
+    }
     for (user, n) in log::append(tx, &entries).await? {
         tx.emit(&Event::ReceiverLogged { user, n })?;
     }

@@ -1,9 +1,11 @@
 //! Hashtags: an index of the posts that have one, kept by a consumer.
 
+use crate::domain::fill::{Filling, PostPage};
+use crate::domain::viewer::Viewer;
 use crate::domain::{Domain, text};
 use crate::model::event::Event;
 use crate::model::id::{PostId, Slot, millis_of};
-use crate::model::page::{Page, Place, Slice};
+use crate::model::page::{Page, Place};
 use crate::model::{Error, Result};
 use crate::store::hashtag;
 
@@ -74,17 +76,18 @@ impl Domain {
 
     /// A page of the posts that have the tag, the newest first. Nobody reads an own write here: a tag is
     /// filled by a consumer.
-    pub async fn posts_with(&self, tag: &Tag, page: &Page) -> Result<Slice<(Place, PostId)>> {
+    pub async fn posts_with(&self, viewer: Option<&Viewer>, tag: &Tag, page: &Page) -> Result<PostPage> {
         let slot = tag.slot();
-        let before = page.after.map(|place| place.id);
-        let read = |connection| async move {
-            hashtag::posts(&connection, (slot, tag.name()), before, page.limit()).await
-        };
-        let posts = self
-            .read_lagging(None, self.store.shard(slot), read)
-            .await?
-            .into_iter()
-            .map(|post| (Place::id(post.uuid()), post));
-        Ok(Slice::cut(posts.collect(), page))
+        let mut filling = Filling::of(page);
+        while let Some(page) = filling.wanted() {
+            let before = page.after.map(|place| place.id);
+            let read = |connection| async move {
+                hashtag::posts(&connection, (slot, tag.name()), before, page.limit()).await
+            };
+            let posts = self.read_lagging(None, self.store.shard(slot), read).await?;
+            let posts = posts.into_iter().map(|post| (Place::id(post.uuid()), post));
+            filling.add(self.see_posts(viewer, posts.collect()).await);
+        }
+        Ok(filling.finish())
     }
 }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::domain::Domain;
+use crate::domain::fill::UserPage;
 use crate::domain::viewer::Viewer;
-use crate::domain::{Domain, follow};
 use crate::model::event::Event;
 use crate::model::id::{PostId, Slot, UserId};
-use crate::model::page::{Page, Place, Slice};
+use crate::model::page::Page;
 use crate::model::{Error, Result};
 use crate::store::Tx;
 use crate::store::edge::{self, Table};
@@ -72,14 +73,7 @@ impl Domain {
     }
 
     /// Who likes a post, the newest first.
-    pub async fn likers(
-        &self,
-        viewer: Option<&Viewer>,
-        post: PostId,
-        page: &Page,
-    ) -> Result<Slice<(Place, UserId)>> {
-        let owner = (post.slot(), post.uuid());
-        let edges = follow::list_page(self, viewer, Table::Likes, owner, page).await?;
-        Ok(edges.map(|(place, id)| (place, UserId::from_row(id))))
+    pub async fn likers(&self, viewer: Option<&Viewer>, post: PostId, page: &Page) -> Result<UserPage> {
+        self.list_edges(viewer, Table::Likes, (post.slot(), post.uuid()), page).await
     }
 }

@@ -39,7 +39,7 @@ pub fn reader(
 /// The event of something that the log tells.
 pub fn event(head: Head, logged: Logged) -> Event {
     match logged {
-        Logged::Notification { row, at } => Event::Notification(NotificationEvent::new(head, row, at)),
+        Logged::Notification { shown, at } => Event::Notification(NotificationEvent::new(head, shown, at)),
         Logged::Message { row, since } => Event::Message(MessageEvent::new(head, row, since)),
         Logged::Read(marker) => Event::Read(ReadEvent::new(head, &marker)),
         Logged::Follow { user, follows, at } => Event::Follow(FollowEvent::new(head, user, follows, at)),

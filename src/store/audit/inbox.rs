@@ -26,6 +26,9 @@ pub struct Member {
 /// (user, conversation)
 pub type Pair = (Uuid, Uuid);
 
+/// A post that was deleted just now may not have been purged yet.
+const LIVING: &str = "(posts.deleted_at is null or posts.deleted_at > now() - interval '1 hour')";
+
 /// A group is in the list of each member at once, another conversation with its first message. Who joined a
 /// thread after the last message has not been told of it, and of a long thread only the `told` who joined
 /// last.
@@ -41,7 +44,8 @@ fn members(from: &str, told: i64) -> String {
         from {from} join conversations c on c.id = m.conversation_id
         left join lateral (
             select seq, sender_id, created_at from messages where conversation_id = m.conversation_id
-            order by seq desc limit 1) last on true"
+            order by seq desc limit 1) last on true
+        where c.post_id is null or exists (select from posts where posts.id = c.post_id and {LIVING})"
     )
 }
 
@@ -111,40 +115,90 @@ pub struct Entry {
     pub user_id: Uuid,
     pub conversation_id: Uuid,
     pub last_seq: i32,
+    pub read_seq: i32,
     pub last_message_at: OffsetDateTime,
+    /// The ranges of numbers of deleted messages, as a literal.
+    pub deleted: String,
 }
+
+/// The columns of [`Entry`].
+const ENTRY: &str =
+    "user_id, conversation_id, last_seq, read_seq, last_message_at, deleted_seqs::text as deleted";
 
 /// The next entries behind `after`, by their keys.
 pub async fn entries(connection: &Connection, after: Pair, limit: i64) -> Result<Vec<Entry>> {
-    let sql = "select user_id, conversation_id, last_seq, last_message_at from inbox
-        where (user_id, conversation_id) > ($1, $2) and left_at is null
-        order by user_id, conversation_id limit $3";
-    Entry::find_by_statement(sql_with(sql, [after.0.into(), after.1.into(), limit.into()]))
+    let sql = format!(
+        "select {ENTRY} from inbox where (user_id, conversation_id) > ($1, $2) and left_at is null
+        order by user_id, conversation_id limit $3"
+    );
+    Entry::find_by_statement(sql_with(&sql, [after.0.into(), after.1.into(), limit.into()]))
         .all(connection)
         .await
         .map_err(failure)
 }
 
-/// Those of these entries that are of no member, or say more messages than there are.
+/// Those of these entries that are of no member, of the thread of a post that is gone, or say more messages than there are.
 pub async fn strange(connection: &Connection, entries: Vec<Entry>) -> Result<Vec<Pair>> {
-    let sql = "select e.user_id, e.conversation_id
+    let sql = format!(
+        "select e.user_id, e.conversation_id
         from unnest($1::uuid[], $2::uuid[], $3::integer[]) e (user_id, conversation_id, last_seq)
         left join members m using (user_id, conversation_id)
-        where m.user_id is null or e.last_seq > coalesce(
-            (select max(seq) from messages where conversation_id = e.conversation_id), 0)";
+        left join conversations c on c.id = m.conversation_id
+        where m.user_id is null or c.post_id is not null
+            and not exists (select from posts where posts.id = c.post_id and {LIVING})
+            or e.last_seq > coalesce(
+            (select max(seq) from messages where conversation_id = e.conversation_id), 0)"
+    );
     let users: Vec<Uuid> = entries.iter().map(|entry| entry.user_id).collect();
     let conversations: Vec<Uuid> = entries.iter().map(|entry| entry.conversation_id).collect();
     let seqs: Vec<i32> = entries.iter().map(|entry| entry.last_seq).collect();
-    pairs(connection, sql, [users.into(), conversations.into(), seqs.into()]).await
+    pairs(connection, &sql, [users.into(), conversations.into(), seqs.into()]).await
+}
+
+/// A message that was deleted, and that an entry counts as unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Counted {
+    pub user_id: Uuid,
+    pub conversation_id: Uuid,
+    pub seq: i32,
+    /// The conversation's counter when it was deleted.
+    pub change: i64,
+}
+
+/// The messages that were deleted before then, and that these entries count as unread; of each entry the one that
+/// was deleted first.
+pub async fn counted_deleted(
+    connection: &Connection,
+    entries: Vec<Entry>,
+    before: OffsetDateTime,
+) -> Result<Vec<Counted>> {
+    let sql = "select e.user_id, e.conversation_id, m.seq, m.change
+        from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::text[])
+            e (user_id, conversation_id, last_seq, read_seq, deleted)
+        cross join lateral (
+            select seq, change from messages
+            where conversation_id = e.conversation_id and seq > e.read_seq and seq <= e.last_seq
+                and deleted_at < $6 and not e.deleted::int4multirange @> seq
+            order by change limit 1) m";
+    let values = [
+        entries.iter().map(|entry| entry.user_id).collect::<Vec<_>>().into(),
+        entries.iter().map(|entry| entry.conversation_id).collect::<Vec<_>>().into(),
+        entries.iter().map(|entry| entry.last_seq).collect::<Vec<_>>().into(),
+        entries.iter().map(|entry| entry.read_seq).collect::<Vec<_>>().into(),
+        entries.into_iter().map(|entry| entry.deleted).collect::<Vec<_>>().into(),
+        before.into(),
+    ];
+    Counted::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
 }
 
 /// The entries of these pairs.
 pub async fn entries_of(connection: &Connection, asked: Vec<Pair>) -> Result<Vec<Entry>> {
-    let sql = "select user_id, conversation_id, last_seq, last_message_at
-        from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
-        join inbox using (user_id, conversation_id) where left_at is null";
+    let sql = format!(
+        "select {ENTRY} from unnest($1::uuid[], $2::uuid[]) asked (user_id, conversation_id)
+        join inbox using (user_id, conversation_id) where left_at is null"
+    );
     let (users, conversations): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
-    Entry::find_by_statement(sql_with(sql, [users.into(), conversations.into()]))
+    Entry::find_by_statement(sql_with(&sql, [users.into(), conversations.into()]))
         .all(connection)
         .await
         .map_err(failure)
@@ -152,9 +206,8 @@ pub async fn entries_of(connection: &Connection, asked: Vec<Pair>) -> Result<Vec
 
 /// An entry, locked until the transaction ends.
 pub async fn hold(tx: &Tx, (user, conversation): Pair) -> Result<Option<Entry>> {
-    let sql = "select user_id, conversation_id, last_seq, last_message_at from inbox
-        where user_id = $1 and conversation_id = $2 for update";
-    Entry::find_by_statement(sql_with(sql, [user.into(), conversation.into()]))
+    let sql = format!("select {ENTRY} from inbox where user_id = $1 and conversation_id = $2 for update");
+    Entry::find_by_statement(sql_with(&sql, [user.into(), conversation.into()]))
         .one(tx.connection())
         .await
         .map_err(failure)

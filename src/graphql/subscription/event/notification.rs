@@ -1,15 +1,13 @@
 //! What the viewer is notified of.
 
-use std::sync::Arc;
-
 use async_graphql::{ComplexObject, Context, Result, SimpleObject};
 use time::OffsetDateTime;
 
 use super::head::Head;
+use crate::domain::notification_list::Shown;
 use crate::graphql::context::ContextExt;
 use crate::graphql::notification::Notification;
 use crate::graphql::scalar::{Cursor, DateTime};
-use crate::store::notification::Model;
 
 #[derive(SimpleObject)]
 #[graphql(complex)]
@@ -25,14 +23,13 @@ pub struct NotificationEvent {
 impl NotificationEvent {
     /// Of all the viewer's notifications, now.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?.user).await?)
+        Ok(ctx.domain().unread_notifications(ctx.require_viewer()?).await?)
     }
 }
 
 impl NotificationEvent {
-    pub fn new(head: Head, row: Arc<Model>, at: OffsetDateTime) -> Self {
+    pub fn new(head: Head, shown: Shown, at: OffsetDateTime) -> Self {
         let Head { cursor, replayed } = head;
-        let notification = Notification::new(row);
-        Self { cursor, replayed, at: at.into(), notification }
+        Self { cursor, replayed, at: at.into(), notification: shown.into() }
     }
 }
