@@ -58,6 +58,7 @@ pub struct Parts {
     pub tables: Tables,
     pub writes: Writes,
     pub feeds: Feeds,
+    pub fan_out: feed::FanOut,
     pub positions: Positions,
     pub blob: Blob,
     pub bus: Bus,

@@ -12,6 +12,7 @@ mod connection;
 pub mod conversation;
 pub mod edge;
 mod endpoint;
+pub mod group;
 pub mod group_commit;
 pub mod hashtag;
 pub mod idempotency;

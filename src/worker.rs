@@ -22,6 +22,9 @@ use crate::store::backfill::ALL;
 use consumer::Effect;
 use media::Studio;
 
+/// How many events are handled at once where several are handled together.
+const IN_GROUPS: usize = 256;
+
 /// What follows from events, one entry each.
 fn effects(studio: &Studio) -> Vec<Effect> {
     let feed = |event: &Event| matches!(event, Event::PostCreated { .. } | Event::PostDeleted { .. });
@@ -40,7 +43,8 @@ fn effects(studio: &Studio) -> Vec<Effect> {
                 _ => Ok(()),
             }
         })
-        .only("post.>"),
+        .only("post.>")
+        .at_once(IN_GROUPS),
         Effect::new("hashtag", crate::domain::hashtag::concerns, |domain, _, event| async move {
             domain.index_hashtags(&event).await
         })

@@ -5,7 +5,7 @@
 //! A mirror applies only a greater version and counts only a transition, so that neither the order nor
 //! the number of deliveries matters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use time::OffsetDateTime;
@@ -186,6 +186,41 @@ pub async fn list(
         sql_with(&sql, [owner.into(), limit.into()])
     };
     Listed::find_by_statement(statement).all(connection).await.map_err(failure)
+}
+
+#[derive(FromQueryResult)]
+struct ListedOf {
+    owner: Uuid,
+    other: Uuid,
+    changed_at: OffsetDateTime,
+}
+
+/// For each of these owners, who all lie on one shard, the other ends of the newest edges, in no order; those without
+/// edges are left out.
+pub async fn first_of_each(
+    connection: &Connection,
+    table: Table,
+    owners: &[UserId],
+    limit: u64,
+) -> Result<HashMap<Uuid, Vec<Listed>>> {
+    let (name, owner_column, other_column) = table.names();
+    let sql = format!(
+        "select asked.owner, edge.other, edge.changed_at from unnest($1::uuid[]) as asked (owner)
+         cross join lateral (
+            select {other_column} as other, changed_at from {name}
+            where {owner_column} = asked.owner and active
+            order by changed_at desc, {other_column} desc limit $2) edge"
+    );
+    let owners: Vec<Uuid> = owners.iter().map(|owner| owner.uuid()).collect();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let statement = sql_with(&sql, [owners.into(), limit.into()]);
+    let mut lists: HashMap<Uuid, Vec<Listed>> = HashMap::new();
+    for ListedOf { owner, other, changed_at } in
+        ListedOf::find_by_statement(statement).all(connection).await.map_err(failure)?
+    {
+        lists.entry(owner).or_default().push(Listed { other, changed_at });
+    }
+    Ok(lists)
 }
 
 #[derive(FromQueryResult)]
