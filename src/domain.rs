@@ -20,6 +20,7 @@ pub mod media;
 pub mod mention;
 pub mod message;
 pub mod message_change;
+mod mirror;
 pub mod notification;
 pub mod own_writes;
 pub mod password;
@@ -74,6 +75,7 @@ pub struct Writes {
     follows: GroupCommit<follow::FollowWrite>,
     comments: GroupCommit<comment::CommentWrite>,
     messages: GroupCommit<message::MessageWrite>,
+    mirrors: GroupCommit<mirror::MirrorWrite>,
 }
 
 impl Writes {
@@ -84,6 +86,7 @@ impl Writes {
             follows: GroupCommit::new(store, tasks),
             comments: GroupCommit::new(store, tasks),
             messages: GroupCommit::new(store, tasks),
+            mirrors: GroupCommit::new(store, tasks),
         }
     }
 }

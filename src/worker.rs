@@ -79,7 +79,8 @@ fn effects(studio: &Studio) -> Vec<Effect> {
                 }
                 _ => Ok(()),
             }
-        }),
+        })
+        .at_once(IN_GROUPS),
         Effect::new("notification", notification::concerns, |domain, id, event| async move {
             domain.notify(id, &event).await
         }),

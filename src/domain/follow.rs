@@ -76,26 +76,6 @@ impl Domain {
         self.write_grouped(follower, &self.writes.follows, write).await
     }
 
-    /// Brings the follower's side to a version of the edge, and has the feed built anew with it.
-    pub async fn mirror_follow(
-        &self,
-        user: UserId,
-        follower: UserId,
-        active: bool,
-        version: i64,
-    ) -> Result<()> {
-        self.write(follower, follower.slot(), |tx| async move {
-            let pair = (follower.uuid(), user.uuid());
-            match edge::mirror(&tx, Table::Following, pair, active, version).await? {
-                0 => Ok(()),
-                by => user::count(&tx, follower, Counter::Following, by).await,
-            }
-        })
-        .await?;
-        // Also where nothing changed: a delivery before this one may have stopped between the two.
-        self.feeds.forget(follower).await
-    }
-
     /// Who follows a user, the newest first.
     pub async fn followers(
         &self,
