@@ -16,6 +16,7 @@ use crate::cache::{Feeds, Positions};
 use crate::config::Config;
 use crate::domain::account::Accounts;
 use crate::domain::account::session::revocation::watch_revocations;
+use crate::domain::feed::FanOut;
 use crate::domain::viewer::Viewer;
 use crate::domain::{Domain, Parts, Writes};
 use crate::graphql::context::RequestContext;
@@ -82,10 +83,12 @@ impl App {
         // The coalescers end with their last asker; a stopping process need not wait for them.
         let coalescers = TaskTracker::new();
         let positions = Positions::open(&config.services, config.shards.written_for())?;
+        let feeds = Feeds::open(&config.services, clock.clone())?;
         let domain = Domain::new(Parts {
             tables: Tables::new(&store, &coalescers),
             writes: Writes::new(&store, &coalescers),
-            feeds: Feeds::open(&config.services, clock.clone())?,
+            fan_out: FanOut::new(&store, &feeds, &bus, &coalescers),
+            feeds,
             positions: positions.clone(),
             blob: Blob::new(&config.services, clock.clone())?,
             accounts,

@@ -6,6 +6,7 @@
 //! last changes by number, for live streams. Every change is one script, so that readers never see half
 //! of one.
 
+mod fan_out;
 mod positions;
 
 use std::sync::LazyLock;
@@ -19,6 +20,7 @@ use crate::model::feed::{FeedChange, FeedChanges, Skeleton};
 use crate::model::id::{PostId, UserId};
 use crate::model::stream::Position;
 use crate::model::{Clock, Error, Result};
+pub use fan_out::FeedUpdate;
 pub use positions::Positions;
 
 /// The most posts in a feed.
@@ -29,8 +31,6 @@ const MAX_CHANGES: usize = 500;
 const TTL_SECONDS: usize = 7 * 86_400;
 /// How long a rebuild may take before another may begin, in seconds.
 const REBUILD_SECONDS: usize = 15;
-/// How many feeds are changed in one round trip.
-const PIPELINE: usize = 200;
 
 /// The feeds. Cheap to clone: one multiplexed connection, which comes back by itself.
 #[derive(Clone)]
@@ -49,60 +49,11 @@ pub enum Rebuild {
     Taken,
 }
 
-/// A script with its text, which a pipeline loads before it calls it by its hash.
-struct Lua {
-    text: &'static str,
-    script: Script,
-}
-
-impl Lua {
-    fn new(text: &'static str) -> Self {
-        Self { text, script: Script::new(text) }
-    }
-}
-
 // KEYS of all scripts: posts, meta, log.
 
-/// Adds a post. ARGV: post, most posts, most changes. Returns {generation, n}, or nothing where the feed
-/// is not kept or has the post.
-static ADD: LazyLock<Lua> = LazyLock::new(|| {
-    Lua::new(
-        r"local generation = redis.call('HGET', KEYS[2], 'generation')
-        if not generation or redis.call('ZSCORE', KEYS[1], ARGV[1]) then return {} end
-        local n = redis.call('HINCRBY', KEYS[2], 'n', 1)
-        redis.call('ZADD', KEYS[1], 0, ARGV[1])
-        redis.call('HSET', KEYS[2], 'filled', 1)
-        redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[2])
-        redis.call('ZADD', KEYS[3], n, n .. '+' .. ARGV[1])
-        redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - ARGV[3])
-        local ttl = redis.call('PTTL', KEYS[2])
-        redis.call('PEXPIRE', KEYS[1], ttl)
-        redis.call('PEXPIRE', KEYS[3], ttl)
-        return {generation, tostring(n)}",
-    )
-});
-
-/// Takes a post out. ARGV: post, most changes. Returns as `ADD`. A rebuild that is under way must not
-/// bring it back, so it is remembered until that ends. A feed whose last post goes is empty, not evicted.
-static REMOVE: LazyLock<Lua> = LazyLock::new(|| {
-    Lua::new(
-        r"local meta = redis.call('HMGET', KEYS[2], 'generation', 'state')
-        if not meta[1] then return {} end
-        local removed = redis.call('ZREM', KEYS[1], ARGV[1])
-        if meta[2] == 'building' then redis.call('HSET', KEYS[2], '-' .. ARGV[1], 1)
-        elseif removed == 0 then return {}
-        elseif redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HDEL', KEYS[2], 'filled') end
-        local n = redis.call('HINCRBY', KEYS[2], 'n', 1)
-        redis.call('ZADD', KEYS[3], n, n .. '-' .. ARGV[1])
-        redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - ARGV[2])
-        redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[2]))
-        return {meta[1], tostring(n)}",
-    )
-});
-
 /// Begins a rebuild. ARGV: generation, seconds. Returns 1, or 0 where a feed or a rebuild is there.
-static BEGIN: LazyLock<Lua> = LazyLock::new(|| {
-    Lua::new(
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
         r"if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
         redis.call('DEL', KEYS[1], KEYS[3])
         redis.call('HSET', KEYS[2], 'generation', ARGV[1], 'n', 0, 'state', 'building')
@@ -113,8 +64,8 @@ static BEGIN: LazyLock<Lua> = LazyLock::new(|| {
 
 /// Ends a rebuild. ARGV: generation, now (unix ms), seconds, most posts, post … Returns 1, or 0 where the
 /// feed was given up meanwhile.
-static FINISH: LazyLock<Lua> = LazyLock::new(|| {
-    Lua::new(
+static FINISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
         r"if redis.call('HGET', KEYS[2], 'generation') ~= ARGV[1] then return 0 end
         for i = 5, #ARGV do
             if redis.call('HEXISTS', KEYS[2], '-' .. ARGV[i]) == 0 then redis.call('ZADD', KEYS[1], 0, ARGV[i]) end
@@ -132,8 +83,8 @@ static FINISH: LazyLock<Lua> = LazyLock::new(|| {
 /// Reads a page and keeps the feed alive. ARGV: highest member (as in ZRANGE BYLEX), limit, seconds.
 /// Returns {} where there is no feed, else {state, built, post …}. Redis may evict the posts and keep what
 /// is known of them: such a feed is given up.
-static READ: LazyLock<Lua> = LazyLock::new(|| {
-    Lua::new(
+static READ: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
         r"local meta = redis.call('HMGET', KEYS[2], 'state', 'built', 'filled')
         if not meta[1] then return {} end
         if meta[1] == 'ready' and meta[3] and redis.call('EXISTS', KEYS[1]) == 0 then
@@ -174,8 +125,8 @@ impl Feeds {
         [feed.clone(), format!("{feed}:meta"), format!("{feed}:log")]
     }
 
-    fn prepare<'a>(&self, lua: &'a Lua, user: UserId) -> ScriptInvocation<'a> {
-        let mut invocation = lua.script.prepare_invoke();
+    fn prepare<'a>(&self, script: &'a Script, user: UserId) -> ScriptInvocation<'a> {
+        let mut invocation = script.prepare_invoke();
         for key in self.keys(user) {
             invocation.key(key);
         }
@@ -222,41 +173,6 @@ impl Feeds {
     pub async fn forget(&self, user: UserId) -> Result<()> {
         let keys = self.keys(user);
         redis::cmd("DEL").arg(&keys).query_async(&mut self.connection.clone()).await.map_err(failure)
-    }
-
-    /// Adds a post to the feeds that are kept. The readers whose feed it changed, with the new position.
-    pub async fn add(&self, readers: &[UserId], post: PostId) -> Result<Vec<(UserId, Position)>> {
-        let arguments = [post.to_string(), MAX_POSTS.to_string(), MAX_CHANGES.to_string()];
-        self.change(&ADD, readers, &arguments).await
-    }
-
-    /// Takes a post out of the feeds that have it.
-    pub async fn remove(&self, readers: &[UserId], post: PostId) -> Result<Vec<(UserId, Position)>> {
-        self.change(&REMOVE, readers, &[post.to_string(), MAX_CHANGES.to_string()]).await
-    }
-
-    async fn change(
-        &self,
-        lua: &Lua,
-        readers: &[UserId],
-        arguments: &[String],
-    ) -> Result<Vec<(UserId, Position)>> {
-        let mut changed = Vec::new();
-        for readers in readers.chunks(PIPELINE) {
-            let mut pipeline = redis::pipe();
-            pipeline.cmd("SCRIPT").arg("LOAD").arg(lua.text).ignore();
-            for reader in readers {
-                let call = pipeline.cmd("EVALSHA").arg(lua.script.get_hash()).arg(3);
-                call.arg(&self.keys(*reader)).arg(arguments);
-            }
-            let answers: Vec<Vec<String>> =
-                pipeline.query_async(&mut self.connection.clone()).await.map_err(failure)?;
-            changed.extend(readers.iter().zip(answers).filter_map(|(reader, answer)| {
-                let [generation, n] = answer.as_slice() else { return None };
-                Some((*reader, Position { generation: generation.parse().ok()?, n: n.parse().ok()? }))
-            }));
-        }
-        Ok(changed)
     }
 
     /// The number of a feed's last change; `None` where there is no feed.

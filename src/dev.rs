@@ -148,6 +148,16 @@ impl Servers {
         Ok(poolers)
     }
 
+    /// The process ids of the servers that are processes of their own, by name; `PostgreSQL`'s with those of
+    /// its connections and workers.
+    pub fn pids(&self) -> [(&'static str, Vec<u32>); 3] {
+        let postmasters: Vec<u32> = self.postgres.iter().filter_map(Postgres::pid).collect();
+        let children = postmasters.iter().copied().flat_map(system::children);
+        let postgres = postmasters.iter().copied().chain(children).collect();
+        let one = |pid: Option<u32>| pid.into_iter().collect();
+        [("PostgreSQL", postgres), ("Redis", one(self.redis.pid())), ("NATS", one(self.nats.pid()))]
+    }
+
     pub fn redis(&self) -> &Redis {
         &self.redis
     }

@@ -11,6 +11,7 @@ pub mod follow;
 pub mod idempotency;
 pub mod log;
 pub mod media;
+mod mirror;
 pub mod notification;
 pub mod notification_list;
 pub mod own_writes;
@@ -45,6 +46,7 @@ pub struct Parts {
     pub tables: Tables,
     pub writes: Writes,
     pub feeds: Feeds,
+    pub fan_out: feed::FanOut,
     pub positions: Positions,
     pub blob: Blob,
     pub bus: Bus,
@@ -60,6 +62,7 @@ pub struct Writes {
     follows: GroupCommit<follow::FollowWrite>,
     comments: GroupCommit<post::comment::CommentWrite>,
     messages: GroupCommit<conversation::message::MessageWrite>,
+    mirrors: GroupCommit<mirror::MirrorWrite>,
 }
 
 impl Writes {
@@ -70,6 +73,7 @@ impl Writes {
             follows: GroupCommit::new(store, tasks),
             comments: GroupCommit::new(store, tasks),
             messages: GroupCommit::new(store, tasks),
+            mirrors: GroupCommit::new(store, tasks),
         }
     }
 }

@@ -9,6 +9,7 @@ mod columns;
 pub mod comment;
 pub mod conversation;
 pub mod edge;
+pub mod group;
 pub mod group_commit;
 pub mod hashtag;
 pub mod idempotency;

@@ -22,6 +22,9 @@ use crate::store::migrate::backfill::ALL;
 use consumer::Effect;
 use media::ImageProcessor;
 
+/// How many events are handled at once where several are handled together.
+const IN_GROUPS: usize = 256;
+
 /// What follows from events, one entry each.
 fn effects(processor: &ImageProcessor) -> Vec<Effect> {
     let feed = |event: &Event| matches!(event, Event::PostCreated { .. } | Event::PostDeleted { .. });
@@ -40,7 +43,8 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
                 _ => Ok(()),
             }
         })
-        .only("post.>"),
+        .only("post.>")
+        .at_once(IN_GROUPS),
         Effect::new("hashtag", crate::domain::post::hashtag::concerns, |domain, _, event| async move {
             domain.index_hashtags(&event).await
         })
@@ -75,7 +79,8 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
                 }
                 _ => Ok(()),
             }
-        }),
+        })
+        .at_once(IN_GROUPS),
         Effect::new("notification", notification::concerns, |domain, id, event| async move {
             domain.notify(id, &event).await
         }),

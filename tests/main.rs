@@ -11,6 +11,7 @@ mod config;
 mod contact;
 mod conversation_list;
 mod doctor;
+mod fan_out;
 mod fault;
 mod feed;
 mod follow;

@@ -91,7 +91,7 @@ pub async fn measure(stack: &mut Stack) -> anyhow::Result<String> {
         post.tell(&[&ears, &others], &mut all).await?;
     }
     drop(others);
-    machine::settle(&stack.pids()).await;
+    stack.settle().await;
     let mut times = Times::new()?;
     let (pid, mut work) = (stack.pid(2)?, Duration::ZERO);
     for _ in 0..EVENTS {

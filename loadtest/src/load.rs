@@ -17,11 +17,43 @@ pub type Id = [u8; 36];
 /// What stands in a request where an id will stand.
 pub const PLACEHOLDER: &str = "00000000-0000-7000-8000-000000000000";
 
+/// What stands in a request where an idempotency key will stand, a new one each time.
+pub const KEY: &str = "00000000-0000-4000-8000-000000000000";
+
 /// What one connection sends.
 pub struct Work {
-    request: Vec<u8>,
-    places: Vec<usize>,
+    /// Sent by turns, each for all ids; only one where ids are not taken in order.
+    requests: Vec<Request>,
+    current: usize,
     ids: Ids,
+}
+
+/// A request as bytes, and where ids stand in it.
+struct Request {
+    bytes: Vec<u8>,
+    places: Vec<usize>,
+    keys: Vec<usize>,
+}
+
+impl Request {
+    fn new(bytes: Vec<u8>) -> Self {
+        let places = memmem::find_iter(&bytes, PLACEHOLDER).collect();
+        let keys = memmem::find_iter(&bytes, KEY).collect();
+        Self { bytes, places, keys }
+    }
+
+    fn write(&mut self, id: Option<Id>) -> &[u8] {
+        for place in &self.keys {
+            let key = uuid::Uuid::from_u128(rand::random());
+            key.hyphenated().encode_lower(&mut self.bytes[*place..*place + size_of::<Id>()]);
+        }
+        if let Some(id) = id {
+            for place in &self.places {
+                self.bytes[*place..*place + id.len()].copy_from_slice(&id);
+            }
+        }
+        &self.bytes
+    }
 }
 
 /// The ids that are written in a request's places.
@@ -30,27 +62,44 @@ pub enum Ids {
     AnyOf(Arc<[Id]>),
     /// Each of these once; then there is no more work.
     EachOf(std::vec::IntoIter<Id>),
+    /// All of these in order, from `next` on; then again with the next request.
+    InTurn { ids: Arc<[Id]>, next: usize, left: usize },
+    /// Always this one.
+    Only(Id),
     /// The request has no place for an id.
     None,
 }
 
 impl Work {
     pub fn new(request: Vec<u8>, ids: Ids) -> Self {
-        let places = memmem::find_iter(&request, PLACEHOLDER).collect();
-        Self { request, places, ids }
+        Self { requests: vec![Request::new(request)], current: 0, ids }
+    }
+
+    /// Does something to each of these, in an order that begins anywhere, then undoes it, and so on.
+    pub fn by_turns(doing: Vec<u8>, undoing: Vec<u8>, ids: Arc<[Id]>) -> Self {
+        let (next, left) = (rand::random_range(0..ids.len()), ids.len());
+        let requests = vec![Request::new(doing), Request::new(undoing)];
+        Self { requests, current: 0, ids: Ids::InTurn { ids, next, left } }
     }
 
     /// The next request; `None` when there is no more work.
     pub fn next(&mut self) -> Option<&[u8]> {
         let id = match &mut self.ids {
-            Ids::AnyOf(ids) => ids[rand::random_range(0..ids.len())],
-            Ids::EachOf(ids) => ids.next()?,
-            Ids::None => return Some(&self.request),
+            Ids::AnyOf(ids) => Some(ids[rand::random_range(0..ids.len())]),
+            Ids::EachOf(ids) => Some(ids.next()?),
+            Ids::InTurn { ids, next, left } => {
+                if *left == 0 {
+                    *left = ids.len();
+                    self.current = (self.current + 1) % self.requests.len();
+                }
+                *left -= 1;
+                *next = (*next + 1) % ids.len();
+                Some(ids[*next])
+            }
+            Ids::Only(id) => Some(*id),
+            Ids::None => None,
         };
-        for place in &self.places {
-            self.request[*place..*place + id.len()].copy_from_slice(&id);
-        }
-        Some(&self.request)
+        Some(self.requests[self.current].write(id))
     }
 }
 
@@ -133,5 +182,25 @@ mod tests {
             assert_eq!(work.next().unwrap(), format!("a {id} b {id}").as_bytes());
         }
         assert!(work.next().is_none());
+    }
+
+    #[test]
+    fn what_is_done_to_all_is_undone_for_all() {
+        let request = |verb: &str| format!("{verb} {PLACEHOLDER}").into_bytes();
+        let ids: Arc<[Id]> = vec![[b'1'; 36], [b'2'; 36], [b'3'; 36]].into();
+        let mut work = Work::by_turns(request("do"), request("undo"), ids);
+        let mut sent: Vec<Vec<u8>> = (0..6).map(|_| work.next().unwrap().to_vec()).collect();
+        sent.sort_unstable();
+        let expected = ["do", "undo"].into_iter().flat_map(|verb| {
+            ["1", "2", "3"].map(|digit| format!("{verb} {}", digit.repeat(36)).into_bytes())
+        });
+        assert_eq!(sent, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_request_has_a_key_of_its_own() {
+        let mut work = Work::new(KEY.to_owned().into_bytes(), Ids::None);
+        let first = work.next().unwrap().to_vec();
+        assert!(first != work.next().unwrap() && first != KEY.as_bytes());
     }
 }

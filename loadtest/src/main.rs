@@ -3,10 +3,12 @@
 mod api;
 mod fanout;
 mod faults;
+mod feeds;
 mod http;
 mod live;
 mod load;
 mod machine;
+mod part;
 mod pgbench;
 mod population;
 mod report;
@@ -19,11 +21,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use machine::Memory;
-use pgbench::Pgbench;
+use part::Part;
+use pgbench::{Pgbench, Rows};
 use population::{Population, Size};
 use report::Report;
 use rounds::Rounds;
@@ -41,6 +44,10 @@ struct Options {
     /// How long each part of a round takes, in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     seconds: u16,
+
+    /// The parts of a round; by default all
+    #[arg(long, value_name = "PART", value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
 
     /// How many rounds; the median counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
@@ -69,6 +76,10 @@ struct Options {
     /// Instead: one event to many sockets, and the memory of many idle ones
     #[arg(long, conflicts_with = "faults")]
     live: bool,
+
+    /// Instead: how many posts a second reach the feeds of those who follow one another, as many as connections
+    #[arg(long, conflicts_with_all = ["faults", "live"])]
+    feeds: bool,
 
     /// Where the servers keep their files during the run; a folder is made in it and removed
     #[arg(long, env = "BENCH_DIR")]
@@ -126,6 +137,10 @@ async fn run() -> anyhow::Result<()> {
                     let report = fanout::measure(&mut stack).await;
                     report.and_then(|report| Ok(format!("{}.\n\n{report}", machine::describe()?)))
                 }
+                None if options.feeds => {
+                    let report = feeds::measure(&mut stack, options.connections.into(), options.posts).await;
+                    report.and_then(|report| Ok(format!("{}.\n\n{report}", machine::describe()?)))
+                }
                 None => measure(&mut stack, &options).await,
             }
         } => outcome.map(Some),
@@ -150,27 +165,30 @@ async fn measure(stack: &mut Stack, options: &Options) -> anyhow::Result<String>
     let time = Duration::from_secs(options.seconds.into());
     let connections = usize::from(options.connections);
     stack.serve().await?;
-    machine::settle(&stack.pids()).await;
+    stack.settle().await;
     let idle = Memory::of(stack.api_pid()?);
 
     eprintln!("making {} people and {} posts", options.users, options.posts);
     let seconds = usize::from(options.seconds) * (usize::from(options.rounds) + 1);
+    let pictures = (seconds * MOST_POSTS).div_ceil(connections) + 100;
+    let parts = if options.only.is_empty() { Part::value_variants() } else { &options.only };
     let size = Size {
         users: options.users,
         posts: options.posts,
         viewers: connections,
-        pictures: (seconds * MOST_POSTS).div_ceil(connections) + 100,
+        pictures: if parts.contains(&Part::CreatePost) { pictures } else { 1 },
+        writers: if parts.iter().any(|part| part.is_of_writers()) { connections } else { 0 },
     };
     let mut population = Population::make(stack, size).await?;
-    let pgbench =
-        Pgbench::prepare(stack.servers(), stack.dir(), population.people.len(), connections).await?;
-    machine::settle(&stack.pids()).await;
+    let rows = Rows { people: population.people.len(), posts: population.posts.len() };
+    let pgbench = Pgbench::prepare(stack.servers(), stack.dir(), rows, connections).await?;
+    stack.settle().await;
 
     eprintln!("sending {MESSAGES} messages");
     let (reader, writer) = (&population.viewers[0], &population.viewers[1]);
     let live = live::measure(stack.api(0), stack.api(1), reader, writer, MESSAGES).await?;
-    let rounds = Rounds::run(stack, &pgbench, &mut population, options.rounds.into(), time).await?;
-    machine::settle(&stack.pids()).await;
+    let rounds = Rounds::run(stack, &pgbench, &mut population, parts, (options.rounds.into(), time)).await?;
+    stack.settle().await;
     let about = format!(
         "{}; {} rounds of {} s a part, {connections} connections, {} people",
         machine::describe()?,
@@ -190,9 +208,10 @@ async fn break_shards(stack: &mut Stack, options: &Options, seconds: u16) -> any
         posts: options.posts,
         viewers: usize::from(options.connections),
         pictures: usize::from(seconds) * PICTURES_A_SECOND,
+        writers: 0,
     };
     let mut population = Population::make(stack, size).await?;
-    machine::settle(&stack.pids()).await;
+    stack.settle().await;
     let report = faults::measure(stack, &mut population, Duration::from_secs(seconds.into())).await?;
     Ok(format!("{}; {} connections\n\n{report}", machine::describe()?, options.connections))
 }

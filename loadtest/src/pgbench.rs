@@ -14,60 +14,100 @@ const DATABASE: &str = "baseline";
 pub struct Pgbench {
     program: PathBuf,
     urls: Vec<String>,
-    select: PathBuf,
-    transaction: PathBuf,
+    /// The folder of the scripts.
+    dir: PathBuf,
     clients: usize,
 }
 
 /// What pgbench does over and over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Script {
     /// One row of a person by primary key.
     Select,
     /// What createPost writes: its idempotency record, the image's use, the post, the author's count, the event.
-    Transaction,
+    CreatePost,
+    /// Its idempotency record, the post's counters, the comment, the event.
+    CreateComment,
+    /// Its idempotency record, the conversation's counters, under its lock, the message, the sender's place, the
+    /// event; and reads the members.
+    SendMessage,
+    /// The edge, the post's count, the event.
+    LikePost,
+    /// The edge, the person's count, the event.
+    FollowUser,
+}
+
+impl Script {
+    const ALL: [Self; 6] = [
+        Self::Select,
+        Self::CreatePost,
+        Self::CreateComment,
+        Self::SendMessage,
+        Self::LikePost,
+        Self::FollowUser,
+    ];
+
+    /// As reports and files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Select => "select",
+            Self::CreatePost => "createPost",
+            Self::CreateComment => "createComment",
+            Self::SendMessage => "sendMessage",
+            Self::LikePost => "likePost",
+            Self::FollowUser => "followUser",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Select => include_str!("pgbench/select.sql"),
+            Self::CreatePost => include_str!("pgbench/create-post.sql"),
+            Self::CreateComment => include_str!("pgbench/create-comment.sql"),
+            Self::SendMessage => include_str!("pgbench/send-message.sql"),
+            Self::LikePost => include_str!("pgbench/like-post.sql"),
+            Self::FollowUser => include_str!("pgbench/follow-user.sql"),
+        }
+    }
+
+    fn file(self, dir: &Path) -> PathBuf {
+        dir.join(self.name()).with_extension("sql")
+    }
+}
+
+/// How many rows of what there is, on all servers together.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    pub people: usize,
+    pub posts: usize,
 }
 
 impl Pgbench {
-    /// Makes a database on each server and spreads as many people over them as the program has.
-    pub async fn prepare(
-        servers: &Servers,
-        dir: &Path,
-        people: usize,
-        clients: usize,
-    ) -> anyhow::Result<Self> {
+    /// Makes a database on each server and spreads as many people and posts over them as the program has.
+    pub async fn prepare(servers: &Servers, dir: &Path, rows: Rows, clients: usize) -> anyhow::Result<Self> {
         let program = find_postgres()?.join("pgbench");
         anyhow::ensure!(program.is_file(), "{} is not there", program.display());
         let count = servers.postgres().len();
-        let people = people.div_ceil(count).max(clients);
-        let tables = include_str!("pgbench/tables.sql").replace(":people", &people.to_string());
+        let people = rows.people.div_ceil(count).max(clients).to_string();
+        let posts = rows.posts.div_ceil(count).to_string();
+        let sized = |text: &str| text.replace(":people", &people).replace(":posts", &posts);
+        let tables = sized(include_str!("pgbench/tables.sql"));
         let mut urls = Vec::new();
         for postgres in servers.postgres() {
             postgres.create_database(DATABASE).await?;
             postgres.execute(DATABASE, &tables).await?;
             urls.push(postgres.url(DATABASE));
         }
-        let script = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
-            let file = dir.join(name);
-            std::fs::write(&file, text.replace(":people", &people.to_string()))?;
-            Ok(file)
-        };
-        Ok(Self {
-            program,
-            urls,
-            select: script("select.sql", include_str!("pgbench/select.sql"))?,
-            transaction: script("transaction.sql", include_str!("pgbench/transaction.sql"))?,
-            clients: clients.div_ceil(count),
-        })
+        for script in Script::ALL {
+            std::fs::write(script.file(dir), sized(script.text()))?;
+        }
+        Ok(Self { program, urls, dir: dir.to_owned(), clients: clients.div_ceil(count) })
     }
 
     /// Runs a script on all servers at once; transactions a second, in all.
     pub async fn run(&self, script: Script, time: Duration) -> anyhow::Result<f64> {
-        let file = match script {
-            Script::Select => &self.select,
-            Script::Transaction => &self.transaction,
-        };
-        let runs = self.urls.iter().map(|url| self.run_on(url, file, time));
+        let file = script.file(&self.dir);
+        let runs = self.urls.iter().map(|url| self.run_on(url, &file, time));
         Ok(futures_util::future::try_join_all(runs).await?.into_iter().sum())
     }
 

@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::api::{Api, text};
+use crate::live;
 use crate::load::Id;
 use crate::stack::{DATABASE, Stack};
 
@@ -32,6 +33,7 @@ pub struct Size {
     pub viewers: usize,
     /// Images for posts, for each viewer.
     pub pictures: usize,
+    pub writers: usize,
 }
 
 /// Someone signed in.
@@ -46,21 +48,33 @@ pub struct Viewer {
 /// All that is there.
 pub struct Population {
     pub people: Arc<[Id]>,
+    /// Those of them who were there first, and their posts.
+    pub seeded: Arc<[Id]>,
+    pub posts: Arc<[Id]>,
+    /// They read and post, and follow one another.
     pub viewers: Vec<Viewer>,
+    /// They comment, write, like and follow, and change nothing of what the viewers read.
+    pub writers: Vec<Viewer>,
+    /// For each writer the conversation with the one beside.
+    pub conversations: Vec<Id>,
 }
 
 impl Population {
     pub async fn make(stack: &Stack, size: Size) -> anyhow::Result<Self> {
         let (users, posts) = (size.users.to_string(), size.posts.to_string());
         stack.run(&["seed", "--users", &users, "--posts", &posts, "--images", "0"]).await?;
-        let mut viewers = sign_up(stack, size.viewers).await?;
+        let seeded = ids(stack, "select id from users").await?;
+        let posts = ids(stack, "select id from posts where deleted_at is null").await?;
+        let mut viewers = sign_up(stack, size.viewers + size.writers).await?;
+        let writers = viewers.split_off(size.viewers);
         prepare_pictures(stack, &mut viewers, size.pictures).await?;
-        let people = people_of(stack).await?;
+        let people = ids(stack, "select id from users").await?;
         follow(stack, &viewers, &people).await?;
         for viewer in &viewers {
             wait_for_feed(stack, viewer).await?;
         }
-        Ok(Self { people, viewers })
+        let conversations = begin_conversations(stack, &writers).await?;
+        Ok(Self { people, seeded, posts, viewers, writers, conversations })
     }
 }
 
@@ -103,7 +117,7 @@ async fn sign_up_one(api: &mut Api, number: usize) -> anyhow::Result<Viewer> {
 
 /// Sends one picture a viewer through the media pipeline and copies its row, so that there is one for
 /// each post: the pipeline is not what is measured.
-async fn prepare_pictures(stack: &Stack, viewers: &mut [Viewer], count: usize) -> anyhow::Result<()> {
+pub async fn prepare_pictures(stack: &Stack, viewers: &mut [Viewer], count: usize) -> anyhow::Result<()> {
     let begin = Instant::now();
     for viewer in &*viewers {
         let mut api = Api::connect(stack.api(0), Some(&viewer.token)).await?;
@@ -156,33 +170,38 @@ async fn copy_pictures(
     Ok(pictures)
 }
 
-/// The ids of all people.
-async fn people_of(stack: &Stack) -> anyhow::Result<Arc<[Id]>> {
-    let mut people = Vec::new();
+/// The ids that a query finds on all shards.
+async fn ids(stack: &Stack, query: &'static str) -> anyhow::Result<Arc<[Id]>> {
+    let mut found = Vec::new();
     for postgres in stack.servers().postgres() {
         let mut connection = PgConnection::connect(&postgres.url(DATABASE)).await?;
-        let ids: Vec<Uuid> = sqlx::query_scalar("select id from users").fetch_all(&mut connection).await?;
+        let ids: Vec<Uuid> = sqlx::query_scalar(query).fetch_all(&mut connection).await?;
         for id in ids {
-            people.push(as_text(id)?);
+            found.push(as_text(id)?);
         }
         connection.close().await?;
     }
-    anyhow::ensure!(!people.is_empty(), "there are no people");
-    Ok(people.into())
+    anyhow::ensure!(!found.is_empty(), "{query} finds nothing");
+    Ok(found.into())
 }
 
 /// Any post of the network.
 pub async fn a_post(stack: &Stack) -> anyhow::Result<String> {
-    for postgres in stack.servers().postgres() {
-        let mut connection = PgConnection::connect(&postgres.url(DATABASE)).await?;
-        let any = "select id from posts where deleted_at is null limit 1";
-        let found: Option<Uuid> = sqlx::query_scalar(any).fetch_optional(&mut connection).await?;
-        connection.close().await?;
-        if let Some(id) = found {
-            return Ok(id.to_string());
-        }
+    let found = ids(stack, "select id from posts where deleted_at is null limit 1").await?;
+    Ok(String::from_utf8_lossy(&found[0]).into_owned())
+}
+
+/// The direct conversation of each writer with the one beside; begun by a first message.
+async fn begin_conversations(stack: &Stack, writers: &[Viewer]) -> anyhow::Result<Vec<Id>> {
+    let mut conversations = Vec::with_capacity(writers.len());
+    for pair in writers.chunks(2) {
+        let (writer, other) = (&pair[0], pair.get(1).unwrap_or(&writers[0]));
+        let mut api = Api::connect(stack.api(0), Some(&writer.token)).await?;
+        let sent = live::send(&mut api, json!({ "userId": other.id }), "Hello").await?;
+        let id = as_text(text(&sent, "/sendMessage/conversation/id")?.parse()?)?;
+        conversations.extend(std::iter::repeat_n(id, pair.len()));
     }
-    anyhow::bail!("there are no posts")
+    Ok(conversations)
 }
 
 fn as_text(id: Uuid) -> anyhow::Result<Id> {
@@ -190,10 +209,10 @@ fn as_text(id: Uuid) -> anyhow::Result<Id> {
 }
 
 /// Lets each viewer follow people drawn at random, and one another, so that each has a feed.
-async fn follow(stack: &Stack, viewers: &[Viewer], people: &[Id]) -> anyhow::Result<()> {
+pub async fn follow(stack: &Stack, viewers: &[Viewer], people: &[Id]) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     for viewer in viewers {
-        let drawn = (0..FOLLOWS).map(|_| people[rand::random_range(0..people.len())]);
+        let drawn = (0..FOLLOWS.min(people.len())).map(|_| people[rand::random_range(0..people.len())]);
         let drawn = drawn.map(|id| String::from_utf8_lossy(&id).into_owned());
         let others = viewers.iter().map(|other| other.id.clone());
         let followed: Vec<String> = drawn.chain(others).filter(|id| *id != viewer.id).collect();

@@ -31,24 +31,20 @@ impl Report {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let Rounds { user, feed, create_post, select, transaction, memory } = &self.rounds;
+        let rounds = &self.rounds;
         writeln!(text, "| | a second | p50 | p99 | CPU of the API, each | of pgbench |")?;
         writeln!(text, "|---|--:|--:|--:|--:|---|")?;
-        for (name, series, base, base_name) in [
-            ("`user(id)`", user, select, "select"),
-            ("`viewer.feed(first: 20)` with authors", feed, select, "select"),
-            ("`createPost`", create_post, transaction, "transaction"),
-        ] {
-            let (rate, ratio) = (thousands(median(&series.rates)), spread(&series.ratios(base)));
+        for (part, series) in &rounds.parts {
+            let (name, base) = (part.name(), part.script().name());
+            let (rate, ratio) = (thousands(median(&series.rates)), spread(&rounds.ratios(*part, series)));
             let (p50, p99) = percentiles(&series.latency);
             let cpu = series.cpu.as_micros() / u128::from(series.latency.len().max(1));
-            writeln!(text, "| {name} | {rate} | {p50} | {p99} | {cpu} µs | {ratio} of the {base_name} |")?;
+            writeln!(text, "| {name} | {rate} | {p50} | {p99} | {cpu} µs | {ratio} of {base} |")?;
         }
-        for (name, series) in
-            [("pgbench, prepared select by key", select), ("pgbench, transaction", transaction)]
-        {
-            writeln!(text, "| {name} | {} | | | | |", thousands(median(&series.rates)))?;
+        for (script, rates) in &rounds.scripts {
+            writeln!(text, "| pgbench, {} | {} | | | | |", script.name(), thousands(median(rates)))?;
         }
+        self.write_usage(text)?;
         writeln!(text, "\n| a message, to a subscriber of the other process | p50 | p99 |\n|---|--:|--:|")?;
         for (name, latency) in [
             ("from the request until it arrives", &self.live.from_request),
@@ -59,11 +55,28 @@ impl Report {
         }
         writeln!(text, "\n| memory of the API process | RSS | PSS |\n|---|--:|--:|")?;
         for (name, memory) in
-            [("idle", self.idle), ("under load, at its highest", *memory), ("idle again", self.after)]
+            [("idle", self.idle), ("under load, at its highest", rounds.memory), ("idle again", self.after)]
         {
             if let Some(Memory { rss, pss }) = memory {
                 writeln!(text, "| {name} | {} MiB | {} MiB |", rss >> 20, pss >> 20)?;
             }
+        }
+        Ok(())
+    }
+
+    fn write_usage(&self, text: &mut String) -> std::fmt::Result {
+        let parts = &self.rounds.parts;
+        let Some(first) = parts.values().next() else { return Ok(()) };
+        let names: Vec<&str> = first.usage.0.keys().copied().collect();
+        writeln!(text, "\n| CPU, in percent of one core | {} |", names.join(" | "))?;
+        writeln!(text, "|---|{}", "--:|".repeat(names.len()))?;
+        for (part, series) in parts {
+            write!(text, "| {} |", part.name())?;
+            for time in series.usage.0.values() {
+                let share = 100.0 * time.as_secs_f64() / series.loaded.as_secs_f64();
+                write!(text, " {share:.0} |")?;
+            }
+            writeln!(text)?;
         }
         Ok(())
     }

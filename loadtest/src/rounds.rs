@@ -1,35 +1,43 @@
 //! The rounds: in each, the API and pgbench take turns on the same servers, so that what slows the machine
 //! slows both and their ratio holds.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde_json::json;
 
-use crate::api;
-use crate::load::{self, Ids, Load, PLACEHOLDER, Work, histogram};
+use crate::load::{self, Load, Work, histogram};
 use crate::machine::{self, Memory};
+use crate::part::Part;
 use crate::pgbench::{Pgbench, Script};
-use crate::population::{CREATE_POST, FEED, Population};
-use crate::stack::Stack;
+use crate::population::Population;
+use crate::stack::{Stack, Usage};
 
-const USER: &str = "query($id: ID!) { user(id: $id) { id username fullName bio } }";
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// The figures of one thing that was done in every round.
+/// The figures of one part, over all rounds.
 pub struct Series {
-    /// Times a second, round by round.
+    /// Requests a second, round by round.
     pub rates: Vec<f64>,
-    /// In nanoseconds, over all rounds; empty for pgbench, which tells no percentiles.
+    /// In nanoseconds.
     pub latency: Histogram<u64>,
-    /// What the API process worked, over all rounds; none where that can't be seen.
+    /// What the API process that takes the load worked; none where that can't be seen.
     pub cpu: Duration,
+    /// What all processes worked meanwhile, and for how long they were loaded.
+    pub usage: Usage,
+    pub loaded: Duration,
 }
 
 impl Series {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { rates: Vec::new(), latency: histogram()?, cpu: Duration::ZERO })
+        let usage = Usage::default();
+        Ok(Self {
+            rates: Vec::new(),
+            latency: histogram()?,
+            cpu: Duration::ZERO,
+            usage,
+            loaded: Duration::ZERO,
+        })
     }
 
     /// Loads the first API process with one part of a round.
@@ -41,9 +49,11 @@ impl Series {
         memory: &mut Option<Memory>,
     ) -> anyhow::Result<()> {
         let pid = stack.api_pid()?;
-        let before = machine::cpu_time(&[pid]);
+        let (before, usage) = (machine::cpu_time(&[pid]), stack.usage());
         let load = machine::watch(pid, memory, load::run(stack.api(0), works, time)).await?;
         self.cpu += machine::cpu_time(&[pid]).saturating_sub(before);
+        self.usage.add(&stack.usage().since(&usage));
+        self.loaded += time;
         self.add(&load)
     }
 
@@ -51,52 +61,15 @@ impl Series {
         self.rates.push(load.rate);
         Ok(self.latency.add(&load.latency)?)
     }
-
-    /// This one's rate by another's, round by round.
-    pub fn ratios(&self, to: &Self) -> Vec<f64> {
-        self.rates.iter().zip(&to.rates).map(|(one, other)| one / other).collect()
-    }
 }
 
 /// All figures.
 pub struct Rounds {
-    pub user: Series,
-    pub feed: Series,
-    pub create_post: Series,
-    pub select: Series,
-    pub transaction: Series,
+    pub parts: BTreeMap<Part, Series>,
+    /// Transactions a second, round by round.
+    pub scripts: BTreeMap<Script, Vec<f64>>,
     /// Of the API process under load, at its highest.
     pub memory: Option<Memory>,
-}
-
-/// Requests of each kind, made before the clock starts.
-struct Works {
-    user: Vec<Work>,
-    feed: Vec<Work>,
-    create_post: Vec<Work>,
-}
-
-impl Works {
-    fn new(population: &mut Population) -> Self {
-        let input = json!({
-            "idempotencyKey": PLACEHOLDER,
-            "mediaIds": [PLACEHOLDER],
-            "caption": "What the load wrote",
-        });
-        let (user, input) = (json!({ "id": PLACEHOLDER }), json!({ "input": input }));
-        let mut works = Self { user: Vec::new(), feed: Vec::new(), create_post: Vec::new() };
-        for viewer in &mut population.viewers {
-            let token = Some(viewer.token.as_str());
-            let people = Arc::clone(&population.people);
-            works.user.push(Work::new(api::request(token, USER, &user), Ids::AnyOf(people)));
-            works.feed.push(Work::new(api::request(token, FEED, &json!({})), Ids::None));
-            let pictures = std::mem::take(&mut viewer.pictures).into_iter();
-            works
-                .create_post
-                .push(Work::new(api::request(token, CREATE_POST, &input), Ids::EachOf(pictures)));
-        }
-        works
-    }
 }
 
 impl Rounds {
@@ -104,23 +77,20 @@ impl Rounds {
         stack: &Stack,
         pgbench: &Pgbench,
         population: &mut Population,
-        count: usize,
-        time: Duration,
+        parts: &[Part],
+        (count, time): (usize, Duration),
     ) -> anyhow::Result<Self> {
-        let mut works = Works::new(population);
-        for works in [&mut works.user, &mut works.feed, &mut works.create_post] {
-            load::run(stack.api(0), works, WARM_UP.min(time)).await?;
+        let mut works = BTreeMap::new();
+        let mut rounds = Self { parts: BTreeMap::new(), scripts: BTreeMap::new(), memory: None };
+        for part in parts {
+            let work = works.entry(*part).or_insert_with(|| part.work(population));
+            load::run(stack.api(0), work, WARM_UP.min(time)).await?;
+            rounds.parts.insert(*part, Series::new()?);
+            if rounds.scripts.insert(part.script(), Vec::new()).is_none() {
+                pgbench.run(part.script(), WARM_UP.min(time)).await?;
+            }
         }
-        pgbench.run(Script::Select, WARM_UP.min(time)).await?;
-        machine::settle(&stack.pids()).await;
-        let mut rounds = Self {
-            user: Series::new()?,
-            feed: Series::new()?,
-            create_post: Series::new()?,
-            select: Series::new()?,
-            transaction: Series::new()?,
-            memory: None,
-        };
+        stack.settle().await;
         for number in 1..=count {
             eprintln!("round {number} of {count}");
             rounds.round(stack, pgbench, &mut works, time).await?;
@@ -132,16 +102,28 @@ impl Rounds {
         &mut self,
         stack: &Stack,
         pgbench: &Pgbench,
-        works: &mut Works,
+        works: &mut BTreeMap<Part, Vec<Work>>,
         time: Duration,
     ) -> anyhow::Result<()> {
-        let memory = &mut self.memory;
-        self.user.load(stack, &mut works.user, time, memory).await?;
-        self.select.rates.push(pgbench.run(Script::Select, time).await?);
-        self.feed.load(stack, &mut works.feed, time, memory).await?;
-        self.create_post.load(stack, &mut works.create_post, time, memory).await?;
-        machine::settle(&stack.pids()).await;
-        self.transaction.rates.push(pgbench.run(Script::Transaction, time).await?);
+        let mut done = Vec::new();
+        for (part, works) in works {
+            let series = self.parts.get_mut(part).expect("each part has a series");
+            series.load(stack, works, time, &mut self.memory).await?;
+            if part.writes() {
+                stack.settle().await;
+            }
+            let script = part.script();
+            if !done.contains(&script) {
+                done.push(script);
+                let rate = pgbench.run(script, time).await?;
+                self.scripts.get_mut(&script).expect("each script has a series").push(rate);
+            }
+        }
         Ok(())
+    }
+
+    /// A part's rate by that of its transaction, round by round.
+    pub fn ratios(&self, part: Part, series: &Series) -> Vec<f64> {
+        series.rates.iter().zip(&self.scripts[&part.script()]).map(|(one, other)| one / other).collect()
     }
 }

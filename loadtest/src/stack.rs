@@ -1,12 +1,15 @@
 //! The system under load: the servers, two API processes and a worker, as they run in production.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use fowergram::dev::{Child, Plan, Program, Servers};
 
 use crate::http;
+use crate::machine;
 
 /// The database of the program on each server.
 pub const DATABASE: &str = "fowergram";
@@ -21,6 +24,23 @@ pub struct Stack {
     env: Vec<(&'static str, String)>,
     apis: Vec<Process>,
     worker: Option<Process>,
+}
+
+/// How long processes have worked, by what they are.
+#[derive(Debug, Clone, Default)]
+pub struct Usage(pub BTreeMap<&'static str, Duration>);
+
+impl Usage {
+    pub fn since(&self, earlier: &Self) -> Self {
+        let of = |name| earlier.0.get(name).copied().unwrap_or_default();
+        Self(self.0.iter().map(|(name, time)| (*name, time.saturating_sub(of(name)))).collect())
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (name, time) in &other.0 {
+            *self.0.entry(name).or_default() += *time;
+        }
+    }
 }
 
 /// A process of the program, and the port it was given.
@@ -76,6 +96,17 @@ impl Stack {
         for name in ["api-1", "api-2"] {
             self.serve_more(name).await?;
         }
+        self.start_worker().await
+    }
+
+    /// Stops the worker: events wait for the next one.
+    pub async fn stop_worker(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.child.stop().await;
+        }
+    }
+
+    pub async fn start_worker(&mut self) -> anyhow::Result<()> {
         let worker = self.process("worker", "worker")?;
         worker.child.start(|| async { Ok(true) }).await?;
         self.worker = Some(worker);
@@ -134,6 +165,19 @@ impl Stack {
     /// The process ids of all processes of the program.
     pub fn pids(&self) -> Vec<u32> {
         self.apis.iter().chain(&self.worker).filter_map(|process| process.child.pid()).collect()
+    }
+
+    /// What all processes have worked so far.
+    pub fn usage(&self) -> Usage {
+        let apis = self.apis.iter().filter_map(|api| api.child.pid()).collect();
+        let worker = self.worker.iter().filter_map(|worker| worker.child.pid()).collect();
+        let processes = [("API", apis), ("worker", worker)].into_iter().chain(self.servers.pids());
+        Usage(processes.map(|(name, pids)| (name, machine::cpu_time(&pids))).collect())
+    }
+
+    /// Waits until what was written is worked off.
+    pub async fn settle(&self) {
+        machine::settle(&self.pids()).await;
     }
 
     /// The folder of this run.

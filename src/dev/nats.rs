@@ -56,6 +56,11 @@ impl Nats {
         self.child.stop().await;
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.pid()
+    }
+
     /// Kills it, as a power cut would.
     pub async fn kill(&self) {
         self.child.kill().await;

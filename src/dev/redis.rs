@@ -55,6 +55,11 @@ impl Redis {
         self.child.stop().await;
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.pid()
+    }
+
     /// Stops its clock, until the answer is dropped: connections stay open and nothing answers.
     pub fn freeze(&self) -> Frozen<'_> {
         self.child.freeze()

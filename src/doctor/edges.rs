@@ -9,7 +9,7 @@ use super::target::{BATCH, PAGE, Target};
 use crate::model::Result;
 use crate::model::id::{UserId, slot_of};
 use crate::store::audit::edge::{self as audit, Edge, Pair};
-use crate::store::edge;
+use crate::store::edge::{self, Known};
 use crate::store::user::{self, Counter};
 
 const fn flipped((one, other): Pair) -> Pair {
@@ -133,9 +133,12 @@ async fn mend(target: &Target<'_>, mirror: Mirror, pair: Pair) -> Result<bool> {
             let known = edge::hold(&tx, follows, key).await?;
             let read = async |connection| audit::fetch(&connection, decides, vec![pair]).await;
             let edge = store.read(slot_of(pair.0), read).await?.pop();
-            let (active, version) = edge.map_or((false, 0), |edge| (edge.active, edge.version));
-            edge::write(&tx, follows, key, active, version).await?;
-            let by = i32::from(active) - i32::from(known.active);
+            let edge = edge.map_or(Known { active: false, version: 0 }, |edge| Known {
+                active: edge.active,
+                version: edge.version,
+            });
+            edge::write(&tx, follows, key, edge).await?;
+            let by = i32::from(edge.active) - i32::from(known.active);
             if by != 0 && matches!(mirror, Mirror::Following) {
                 user::count(&tx, UserId::from_row(key.0), Counter::Following, by).await?;
             }

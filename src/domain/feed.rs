@@ -1,9 +1,9 @@
 //! The feed: written to its readers' caches when a post is made, rebuilt from the shards when a cache has
 //! nothing. A read is four steps: skeleton (ids), hydrate (rows), policy (what the viewer may see), present.
 
-use std::time::Duration;
+mod fan_out;
 
-use futures_util::future::join_all;
+use std::time::Duration;
 
 use super::Domain;
 use super::fill::{Filling, PostPage, seen};
@@ -12,13 +12,11 @@ use crate::cache::{MAX_POSTS, Rebuild};
 use crate::model::feed::Skeleton;
 use crate::model::id::{PostId, UserId};
 use crate::model::page::{Page, Place};
-use crate::model::stream::Position;
 use crate::model::{Error, Result};
 use crate::store::edge::{self, Table};
 use crate::store::{LoadErrors, post};
+pub use fan_out::{FanOut, wake};
 
-/// How many followers a fan-out takes at a time.
-const FAN_OUT_PAGE: u64 = 1000;
 /// How many of the posts of one shard a rebuild takes.
 const REBUILD_POSTS: u32 = 800;
 const _: () = assert!(REBUILD_POSTS as usize == MAX_POSTS, "a shard may have all posts of a feed");
@@ -139,53 +137,5 @@ impl Domain {
         posts.sort_unstable_by(|a, b| b.cmp(a));
         posts.truncate(MAX_POSTS);
         Ok((posts, failed))
-    }
-
-    /// Brings a new post into the feeds of its author and of all who follow the author.
-    pub async fn fan_out(&self, author: UserId, post: PostId) -> Result<()> {
-        // Delivered late, a post may be deleted already.
-        let gone = self.tables.posts.get(post).await?.is_none();
-        self.each_reader(author, |readers| async move {
-            if gone { self.feeds.remove(&readers, post).await } else { self.feeds.add(&readers, post).await }
-        })
-        .await
-    }
-
-    /// Takes a deleted post out of the feeds.
-    pub async fn withdraw(&self, author: UserId, post: PostId) -> Result<()> {
-        self.each_reader(author, |readers| async move { self.feeds.remove(&readers, post).await }).await
-    }
-
-    /// Changes the feeds of the author and of all who follow the author, and wakes who listens to them.
-    async fn each_reader<R>(&self, author: UserId, change: impl Fn(Vec<UserId>) -> R) -> Result<()>
-    where
-        R: Future<Output = Result<Vec<(UserId, Position)>>>,
-    {
-        self.notify_readers(&change(vec![author]).await?).await;
-        let mut before = None;
-        loop {
-            let followers = self
-                .store
-                .read(author.slot(), async |connection| {
-                    edge::list(&connection, Table::Followers, author.uuid(), before, FAN_OUT_PAGE).await
-                })
-                .await?;
-            before = followers.last().map(|edge| (edge.changed_at, edge.other));
-            let last = (followers.len() as u64) < FAN_OUT_PAGE;
-            let readers = followers.into_iter().map(|edge| UserId::from_row(edge.other)).collect();
-            self.notify_readers(&change(readers).await?).await;
-            if last {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Wakes the streams of these feeds. Best effort: a stream also compares counters.
-    pub(super) async fn notify_readers(&self, changed: &[(UserId, Position)]) {
-        join_all(changed.iter().map(|(user, position)| async move {
-            let payload = serde_json::json!({ "generation": position.generation, "n": position.n });
-            self.bus.publish_core(&crate::model::event::feed_subject(*user), payload.to_string()).await;
-        }))
-        .await;
     }
 }

@@ -11,7 +11,6 @@ use super::viewer::Viewer;
 use crate::model::event::Event;
 use crate::model::id::{Slot, UserId};
 use crate::model::page::{Page, Place};
-use crate::model::stream::Position;
 use crate::model::{Error, Result};
 use crate::store::Tx;
 use crate::store::edge::{self, Table};
@@ -78,29 +77,6 @@ impl Domain {
     async fn set_follow(&self, user: UserId, follower: UserId, active: bool) -> Result<()> {
         let write = FollowWrite { user, follower, active };
         self.write_grouped(follower, &self.writes.follows, write).await
-    }
-
-    /// Brings the follower's side to a version of the edge, and has the feed built anew with it.
-    pub async fn mirror_follow(
-        &self,
-        user: UserId,
-        follower: UserId,
-        active: bool,
-        version: i64,
-    ) -> Result<()> {
-        self.write(follower, follower.slot(), |tx| async move {
-            let pair = (follower.uuid(), user.uuid());
-            match edge::mirror(&tx, Table::Following, pair, active, version).await? {
-                0 => Ok(()),
-                by => user::count(&tx, follower, Counter::Following, by).await,
-            }
-        })
-        .await?;
-        // Also where nothing changed: a delivery before this one may have stopped between the two.
-        self.feeds.forget(follower).await?;
-        // Whoever listens to the feed learns at once that it has to be read anew.
-        self.notify_readers(&[(follower, Position::default())]).await;
-        Ok(())
     }
 
     /// Who follows a user, the newest first.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::topic::{Change, Changes, Delivery, Found, Topic};
 use crate::cache::Feeds;
 use crate::model::Result;
 use crate::model::feed::FeedChanges;
-use crate::model::id::slot_of;
+use crate::model::id::{UserId, slot_of};
 use crate::model::stream::Position;
 use crate::store::stream::{self, Counter, What};
 use crate::store::{Store, comment, log};
@@ -39,16 +40,21 @@ impl Source {
                 Topic::Conversation(id) => rows.push((*topic, id.uuid())),
                 Topic::Receiver(user) => rows.push((*topic, user.uuid())),
                 Topic::Comments(post) => rows.push((*topic, post.uuid())),
-                Topic::Feed(user) => feeds.push((*topic, user)),
+                Topic::Feed(user) => feeds.push(user),
             }
         }
-        let (counters, feeds) = tokio::join!(self.counters(rows), async {
-            let asked = feeds.into_iter().map(|(topic, user)| async move {
-                Some((topic, self.feeds.position(user).await.ok()?.unwrap_or_default()))
-            });
-            futures_util::future::join_all(asked).await
-        });
-        counters.into_iter().flatten().flatten().chain(feeds.into_iter().flatten()).collect()
+        let (counters, feeds) = tokio::join!(self.counters(rows), self.feed_positions(&feeds));
+        let feeds =
+            feeds.unwrap_or_default().into_iter().map(|(user, position)| (Topic::Feed(user), position));
+        counters.into_iter().flatten().flatten().chain(feeds).collect()
+    }
+
+    /// Where feeds stand; before that it says that they are listened to, so that no change behind it goes unheard.
+    async fn feed_positions(&self, users: &[UserId]) -> Result<Vec<(UserId, Position)>> {
+        self.feeds.listen(users).await?;
+        let asked =
+            users.iter().map(async |user| Ok((*user, self.feeds.position(*user).await?.unwrap_or_default())));
+        try_join_all(asked).await
     }
 
     /// The positions of the topics, for each shard.
@@ -76,7 +82,10 @@ impl Source {
             Topic::Conversation(id) => id.uuid(),
             Topic::Receiver(user) => user.uuid(),
             Topic::Comments(post) => post.uuid(),
-            Topic::Feed(user) => return Ok(self.feeds.position(user).await?.unwrap_or_default()),
+            Topic::Feed(user) => {
+                let found = self.feed_positions(&[user]).await?;
+                return Ok(found.first().map_or(Position::default(), |(_, position)| *position));
+            }
         };
         let mut found = self.counters(vec![(topic, id)]).await;
         let found = found.pop().unwrap_or_else(|| Ok(Vec::new()))?;

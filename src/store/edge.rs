@@ -5,7 +5,7 @@
 //! mirror only applies greater versions and only counts transitions, so the order and number of deliveries
 //! don't matter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use time::OffsetDateTime;
@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use super::coalesce::Batch;
 use super::shard::{failure, is_orphan};
+use super::statement::column;
 use super::{Connection, Tx, sql_with};
 use crate::model::id::{PostId, Slot, UserId};
 use crate::model::{Error, Result};
 
 /// The four tables of edges. Each is (owner, other): the owner's slot is the row's.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// post, user
     Likes,
@@ -94,14 +95,29 @@ pub async fn set(
     }
 }
 
-/// Applies a version of the edge to its mirror. Returns the change of the owner's count: 1, 0 or -1.
-pub async fn mirror(tx: &Tx, table: Table, pair: (Uuid, Uuid), active: bool, version: i64) -> Result<i32> {
-    let known = hold(tx, table, pair).await?;
-    if known.version >= version {
-        return Ok(0);
+/// Brings mirrors, which all lie on one shard, to versions of their edges. What that adds to the counts of the owners'
+/// edges: 1 or -1 for each that has begun or ended.
+pub async fn mirror(
+    tx: &Tx,
+    table: Table,
+    edges: &BTreeMap<(Uuid, Uuid), Known>,
+) -> Result<Vec<(Uuid, i32)>> {
+    if edges.is_empty() {
+        return Ok(Vec::new());
     }
-    write(tx, table, pair, active, version).await?;
-    Ok(i32::from(active) - i32::from(known.active))
+    let pairs: Vec<(Uuid, Uuid)> = edges.keys().copied().collect();
+    let held = hold_all(tx, table, &pairs).await?;
+    let (mut newer, mut counts) = (Vec::new(), Vec::new());
+    for (pair, edge) in edges {
+        let known = held.get(pair).copied().ok_or_else(gone)?;
+        if known.version < edge.version {
+            newer.push((*pair, *edge));
+            let by = i32::from(edge.active) - i32::from(known.active);
+            counts.extend((by != 0).then_some((pair.0, by)));
+        }
+    }
+    write_all(tx, table, &newer).await?;
+    Ok(counts)
 }
 
 /// The state of an edge.
@@ -111,46 +127,75 @@ pub struct Known {
     pub version: i64,
 }
 
-/// Locks a mirror's row until the transaction ends. A missing row is inserted as ended, at version 0.
-pub async fn hold(tx: &Tx, table: Table, (owner, other): (Uuid, Uuid)) -> Result<Known> {
+#[derive(FromQueryResult)]
+struct Held {
+    owner: Uuid,
+    other: Uuid,
+    active: bool,
+    version: i64,
+}
+
+/// Locks mirrors' rows until the transaction ends, in the order of their keys. Those that were never there are put
+/// there, as ended and at version 0.
+async fn hold_all(tx: &Tx, table: Table, pairs: &[(Uuid, Uuid)]) -> Result<HashMap<(Uuid, Uuid), Known>> {
     let (name, owner_column, other_column) = table.names();
     let insert = format!(
         "insert into {name} ({owner_column}, {other_column}, active, version, changed_at)
-         values ($1, $2, false, 0, $3) on conflict do nothing"
+         select owner, other, false, 0, $3 from unnest($1::uuid[], $2::uuid[]) as asked (owner, other)
+         order by owner, other on conflict do nothing"
     );
+    // A statement of its own: it sees what the insert has waited for.
     let lock = format!(
-        "select active, version from {name} where {owner_column} = $1 and {other_column} = $2 for update"
+        "select {owner_column} as owner, {other_column} as other, active, version from {name}
+         join unnest($1::uuid[], $2::uuid[]) as asked (owner, other)
+            on {owner_column} = owner and {other_column} = other
+         order by {owner_column}, {other_column} for update of {name}"
     );
+    let (owners, others): (Vec<Uuid>, Vec<Uuid>) = pairs.iter().copied().unzip();
     let now = tx.clock().now();
     let connection = tx.connection();
-    connection
-        .execute_raw(sql_with(&insert, [owner.into(), other.into(), now.into()]))
-        .await
-        .map_err(failure)?;
-    Known::find_by_statement(sql_with(&lock, [owner.into(), other.into()]))
-        .one(connection)
-        .await
-        .map_err(failure)?
-        .ok_or_else(|| Error::internal(anyhow::anyhow!("a mirror went while it was locked")))
+    let values = [owners.clone().into(), others.clone().into(), now.into()];
+    connection.execute_raw(sql_with(&insert, values)).await.map_err(failure)?;
+    let statement = sql_with(&lock, [owners.into(), others.into()]);
+    let rows = Held::find_by_statement(statement).all(connection).await.map_err(failure)?;
+    let held = |Held { owner, other, active, version }| ((owner, other), Known { active, version });
+    Ok(rows.into_iter().map(held).collect())
 }
 
-/// Overwrites a mirror regardless of its version. The caller must hold its lock and must have read the edge
-/// since.
-pub async fn write(
-    tx: &Tx,
-    table: Table,
-    (owner, other): (Uuid, Uuid),
-    active: bool,
-    version: i64,
-) -> Result<()> {
+/// The same for one.
+pub async fn hold(tx: &Tx, table: Table, pair: (Uuid, Uuid)) -> Result<Known> {
+    hold_all(tx, table, &[pair]).await?.remove(&pair).ok_or_else(gone)
+}
+
+fn gone() -> Error {
+    Error::internal(anyhow::anyhow!("a mirror went while it was locked"))
+}
+
+/// Writes how mirrors stand, whatever their versions were. Only for who holds them, and has read the edges since.
+async fn write_all(tx: &Tx, table: Table, edges: &[((Uuid, Uuid), Known)]) -> Result<()> {
+    if edges.is_empty() {
+        return Ok(());
+    }
     let (name, owner_column, other_column) = table.names();
     let update = format!(
-        "update {name} set active = $3, version = $4, changed_at = $5
-         where {owner_column} = $1 and {other_column} = $2"
+        "update {name} set active = asked.active, version = asked.version, changed_at = $5
+         from unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[]) as asked (owner, other, active, version)
+         where {owner_column} = owner and {other_column} = other"
     );
-    let values = [owner.into(), other.into(), active.into(), version.into(), tx.clock().now().into()];
+    let values = [
+        column(edges, |((owner, _), _)| *owner),
+        column(edges, |((_, other), _)| *other),
+        column(edges, |(_, edge)| edge.active),
+        column(edges, |(_, edge)| edge.version),
+        tx.clock().now().into(),
+    ];
     tx.connection().execute_raw(sql_with(&update, values)).await.map_err(failure)?;
     Ok(())
+}
+
+/// The same for one.
+pub async fn write(tx: &Tx, table: Table, pair: (Uuid, Uuid), edge: Known) -> Result<()> {
+    write_all(tx, table, &[(pair, edge)]).await
 }
 
 /// One end of an edge in a list, with what its cursor needs.
@@ -185,6 +230,41 @@ pub async fn list(
         sql_with(&sql, [owner.into(), limit.into()])
     };
     Listed::find_by_statement(statement).all(connection).await.map_err(failure)
+}
+
+#[derive(FromQueryResult)]
+struct ListedOf {
+    owner: Uuid,
+    other: Uuid,
+    changed_at: OffsetDateTime,
+}
+
+/// For each of these owners, who all lie on one shard, the other ends of the newest edges, in no order; those without
+/// edges are left out.
+pub async fn first_of_each(
+    connection: &Connection,
+    table: Table,
+    owners: &[UserId],
+    limit: u64,
+) -> Result<HashMap<Uuid, Vec<Listed>>> {
+    let (name, owner_column, other_column) = table.names();
+    let sql = format!(
+        "select asked.owner, edge.other, edge.changed_at from unnest($1::uuid[]) as asked (owner)
+         cross join lateral (
+            select {other_column} as other, changed_at from {name}
+            where {owner_column} = asked.owner and active
+            order by changed_at desc, {other_column} desc limit $2) edge"
+    );
+    let owners: Vec<Uuid> = owners.iter().map(|owner| owner.uuid()).collect();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let statement = sql_with(&sql, [owners.into(), limit.into()]);
+    let mut lists: HashMap<Uuid, Vec<Listed>> = HashMap::new();
+    for ListedOf { owner, other, changed_at } in
+        ListedOf::find_by_statement(statement).all(connection).await.map_err(failure)?
+    {
+        lists.entry(owner).or_default().push(Listed { other, changed_at });
+    }
+    Ok(lists)
 }
 
 #[derive(FromQueryResult)]

@@ -1,5 +1,7 @@
 //! Posts; in their author's slot.
 
+use std::collections::HashSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, FromQueryResult, QueryOrder, QuerySelect};
 use time::OffsetDateTime;
@@ -180,6 +182,14 @@ pub async fn of_author(
 #[derive(FromQueryResult)]
 struct Id {
     id: Uuid,
+}
+
+/// Those of these posts, all on one shard, that are not deleted.
+pub async fn existing(connection: &Connection, posts: &[PostId]) -> Result<HashSet<PostId>> {
+    let ids: Vec<Uuid> = posts.iter().map(|post| post.uuid()).collect();
+    let sql = "select id from posts where id = any($1) and deleted_at is null";
+    let rows = Id::find_by_statement(sql_with(sql, [ids.into()])).all(connection).await.map_err(failure)?;
+    Ok(rows.into_iter().map(|row| PostId::from_row(row.id)).collect())
 }
 
 /// The newest posts of these authors, all on one shard, newest first; for feeds. Each author's newest are

@@ -34,7 +34,7 @@ const MAX_TIME: Duration = Duration::from_mins(1);
 /// is down wait here, and must not fill it before they are given up.
 const MAX_ACK_PENDING: i64 = 10_000;
 /// How many events are asked for at once, and how long the question stands.
-const MAX_BATCH: usize = 100;
+const MAX_BATCH: usize = 256;
 const EXPIRES: Duration = Duration::from_secs(5);
 /// How often an event is delivered before it is dead, where what fails is not an outage.
 const MAX_DELIVERIES: i64 = 8;

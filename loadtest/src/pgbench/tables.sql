@@ -44,10 +44,85 @@ create table post (
     mention_ids uuid[] not null,
     like_count integer not null default 0,
     comment_count integer not null default 0,
+    comment_seq bigint not null default 0,
     created_at timestamptz not null,
     deleted_at timestamptz
 );
 create index on post (author_id, id desc) where deleted_at is null;
+
+insert into post (id, author_id, caption, media_ids, hashtags, mention_ids, created_at)
+    select lpad(to_hex(n), 32, '0')::uuid, 1, 'What somebody wrote', array[gen_random_uuid()], '{}', '{}', now()
+    from generate_series(1, :posts) n;
+
+create table comment (
+    id uuid primary key,
+    post_id uuid not null references post on delete cascade,
+    author_id bigint not null,
+    parent_id uuid references comment on delete cascade,
+    text text not null,
+    mention_ids uuid[] not null,
+    reply_count integer not null default 0,
+    n bigint,
+    created_at timestamptz not null
+);
+create index on comment (post_id, id desc) where parent_id is null;
+create index on comment (parent_id, id) where parent_id is not null;
+create unique index on comment (post_id, n) where n is not null;
+
+create table post_like (
+    post_id uuid not null references post on delete cascade,
+    person_id bigint not null,
+    active boolean not null,
+    version bigint not null,
+    changed_at timestamptz not null,
+    primary key (post_id, person_id)
+);
+create index on post_like (post_id, changed_at desc, person_id desc) where active;
+
+create table follower (
+    person_id bigint not null,
+    follower_id bigint not null,
+    active boolean not null,
+    version bigint not null,
+    changed_at timestamptz not null,
+    primary key (person_id, follower_id)
+);
+create index on follower (person_id, changed_at desc, follower_id desc) where active;
+
+create table conversation (
+    id bigint primary key,
+    kind smallint not null,
+    title text,
+    seq integer not null default 0,
+    change bigint not null default 0,
+    created_at timestamptz not null
+);
+insert into conversation select n, 0, null, 0, 0, now() from generate_series(1, :people) n;
+
+create table member (
+    conversation_id bigint not null references conversation on delete cascade,
+    person_id bigint not null,
+    joined_at timestamptz not null,
+    sent_seq integer not null default 0,
+    primary key (conversation_id, person_id)
+);
+create index on member (conversation_id, joined_at, person_id);
+insert into member select n, m, now() from generate_series(1, :people) n, generate_series(2 * n - 2, 2 * n - 1) m;
+
+create table message (
+    id uuid primary key,
+    conversation_id bigint not null references conversation on delete cascade,
+    seq integer not null,
+    sent_change bigint not null,
+    change bigint not null,
+    sender_id bigint not null,
+    idempotency_key text,
+    text text,
+    media_ids uuid[] not null,
+    created_at timestamptz not null,
+    unique (conversation_id, seq)
+);
+create index on message (conversation_id, change);
 
 create table record (
     slot smallint not null,

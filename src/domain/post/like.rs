@@ -64,14 +64,6 @@ impl Domain {
         self.write_grouped(user, &self.writes.likes, write).await
     }
 
-    /// Brings the liker's side to a version of the like.
-    pub async fn mirror_like(&self, post: PostId, user: UserId, active: bool, version: i64) -> Result<()> {
-        self.write(user, user.slot(), |tx| async move {
-            edge::mirror(&tx, Table::Liked, (user.uuid(), post.uuid()), active, version).await.map(|_| ())
-        })
-        .await
-    }
-
     /// Who likes a post, the newest first.
     pub async fn likers(&self, viewer: Option<&Viewer>, post: PostId, page: &Page) -> Result<UserPage> {
         self.list_edges(viewer, Table::Likes, (post.slot(), post.uuid()), page).await
