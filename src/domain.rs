@@ -18,6 +18,7 @@ pub mod own_writes;
 pub mod patch;
 pub mod policy;
 pub mod post;
+mod purge;
 pub mod text;
 pub mod viewer;
 pub mod walk;

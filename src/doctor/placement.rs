@@ -116,7 +116,7 @@ async fn remove(target: &mut Target<'_>, table: &Table, misplaced: Vec<Misplaced
         match removed {
             Ok(keys) => keys.iter().for_each(|key| target.line.mended(&id(table, key))),
             Err(error) => {
-                tracing::warn!(table = table.name, cause = ?error, "misplaced rows can't be removed")
+                tracing::warn!(table = table.name, cause = ?error, "misplaced rows can't be removed");
             }
         }
     }

@@ -90,12 +90,11 @@ impl Domain {
         let mut filling = Filling::of(page);
         while let Some(page) = filling.wanted() {
             let limit = page.size as usize + 1;
-            let rows = match page.after {
-                None => first.iter().take(limit).copied().collect(),
-                Some(_) => {
-                    let read = async |connection| member::page(&connection, id, &page).await;
-                    self.store.read(id.slot(), read).await?
-                }
+            let rows = if page.after.is_none() {
+                first.iter().take(limit).copied().collect()
+            } else {
+                let read = async |connection| member::page(&connection, id, &page).await;
+                self.store.read(id.slot(), read).await?
             };
             let unknown = rows.iter().map(Member::user).filter(|user| !known.contains_key(user));
             let (mut users, away) = self.visible_users(viewer, &unknown.collect::<Vec<_>>()).await;

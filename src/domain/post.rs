@@ -4,7 +4,6 @@ pub mod comment;
 pub mod hashtag;
 pub mod like;
 pub mod mention;
-mod purge;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -208,6 +208,7 @@ pub async fn set_flags(tx: &Tx, user: UserId, conversation: ConversationId, flag
 
 /// What a user's list says of one message of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column")]
 pub struct KnownMessage {
     /// The user wants no notifications of the conversation's messages.
     pub is_muted: bool,

@@ -38,7 +38,7 @@ pub fn arrows(sources: &[Source]) -> BTreeSet<Arrow> {
         let imports = file.imports.iter().filter(|(name, _)| file.used.contains(*name));
         for path in file.paths.iter().chain(imports.map(|(_, path)| path)) {
             let Some(path) = absolute(module, path, &files) else { continue };
-            let (used, name) = resolve(path, &files, 0);
+            let (used, name) = resolve(&path, &files, 0);
             if used != *module && !used.is_empty() {
                 arrows.insert((module.clone(), used, name));
             }
@@ -163,7 +163,7 @@ impl Reader {
             syn::UseTree::Glob(_) => self.file.globs.push(before.clone()),
             syn::UseTree::Name(name) => self.bring_in(name.ident.to_string(), name.ident.to_string(), before),
             syn::UseTree::Rename(name) => {
-                self.bring_in(name.ident.to_string(), name.rename.to_string(), before)
+                self.bring_in(name.ident.to_string(), name.rename.to_string(), before);
             }
         }
     }
@@ -203,7 +203,7 @@ fn absolute(module: &[String], path: &[String], files: &BTreeMap<Module, File>) 
 }
 
 /// The module that defines what a path names, and the name.
-fn resolve(path: Vec<String>, files: &BTreeMap<Module, File>, steps: usize) -> (Module, String) {
+fn resolve(path: &[String], files: &BTreeMap<Module, File>, steps: usize) -> (Module, String) {
     let mut depth = 0;
     while depth < path.len() && files.contains_key(&path[..=depth]) {
         depth += 1;
@@ -216,12 +216,12 @@ fn resolve(path: Vec<String>, files: &BTreeMap<Module, File>, steps: usize) -> (
     };
     if let Some(import) = file.imports.get(&name) {
         return match absolute(module, import, files) {
-            Some(import) => resolve([&import, &rest[1..]].concat(), files, steps + 1),
+            Some(import) => resolve(&[&import, &rest[1..]].concat(), files, steps + 1),
             None => here,
         };
     }
     let globs = file.globs.iter().filter_map(|glob| absolute(module, glob, files));
-    let mut found = globs.map(|glob| resolve([&glob, rest].concat(), files, steps + 1));
+    let mut found = globs.map(|glob| resolve(&[&glob, rest].concat(), files, steps + 1));
     found
         .find(|(module, name)| files.get(module).is_some_and(|file| file.items.contains(name)))
         .unwrap_or(here)

@@ -29,9 +29,12 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "domain",
         &[
+            &["mirror", "purge"],
             &["feed"],
             &["account", "conversation", "post"],
             &["follow", "log", "media", "notification", "walk"],
+            &["notification_list"],
+            &["fill"],
             &["idempotency", "own_writes", "policy"],
             &["patch", "text", "viewer"],
         ],
@@ -41,13 +44,13 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         &[
             &["audit", "group_commit", "migrate", "overview", "stream", "tables"],
             &["conversation", "notification"],
+            &["inbox"],
             &[
                 "claim",
                 "comment",
                 "edge",
                 "hashtag",
                 "idempotency",
-                "inbox",
                 "log",
                 "media",
                 "member",
@@ -58,7 +61,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "session",
                 "user",
             ],
-            &["coalesce", "tx"],
+            &["coalesce", "group", "tx"],
             &["columns", "shard", "statement"],
         ],
     ),

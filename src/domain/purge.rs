@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use crate::domain::Domain;
+use super::Domain;
 use crate::model::Result;
 use crate::model::id::{ConversationId, PostId, UserId};
 use crate::model::notification::Kind;
