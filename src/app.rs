@@ -24,7 +24,7 @@ use crate::graphql::context::RequestMeta;
 use crate::graphql::engine::Engine;
 use crate::graphql::{Mutation, Query, Subscription};
 use crate::live::Hub;
-use crate::model::{Clock, Error, Result};
+use crate::model::{Clock, Error, Result, ServerFault};
 use crate::store::migrate::schema;
 use crate::store::{Store, Tables};
 use crate::worker;
@@ -84,13 +84,15 @@ impl App {
         let coalescers = TaskTracker::new();
         let positions = Positions::open(&config.services, config.shards.written_for())?;
         let feeds = Feeds::open(&config.services, clock.clone())?;
+        refuse_unsupported(&feeds).await?;
+        let blob = Blob::open(&config.services.storage, clock.clone()).await?;
         let domain = Domain::new(Parts {
             tables: Tables::new(&store, &coalescers),
             writes: Writes::new(&store, &coalescers),
             fan_out: FanOut::new(&store, &feeds, &bus, &coalescers),
             feeds,
             positions: positions.clone(),
-            blob: Blob::new(&config.services, clock.clone())?,
+            blob: blob.clone(),
             accounts,
             limits: config.media.clone(),
             bus: bus.clone(),
@@ -103,6 +105,8 @@ impl App {
         tasks.spawn(async move { stop.run_until_cancelled(watched.watch()).await });
         let stop = stopping.clone();
         tasks.spawn(async move { stop.run_until_cancelled(positions.watch()).await });
+        let stop = stopping.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(blob.renew_keys()).await });
         if role != Role::Worker {
             tasks.spawn(watch_revocations(domain.clone(), stopping.clone()));
         }
@@ -160,12 +164,12 @@ impl App {
     pub async fn readiness(&self) -> Vec<Part> {
         let domain = &self.0.domain;
         let shards = join_all(domain.store.shards().iter().map(|shard| async move {
-            let answer = asked(shard.ping());
+            let answer = asked(async { shard.ping().await.map_err(|_| shard.fault()) });
             Part { name: format!("shard {}", shard.name), required: false, ..answer.await }
         }));
         let others = async {
             let redis = asked(domain.feeds.ready());
-            let nats = asked(async { domain.bus.ping().await.map_err(Error::internal) });
+            let nats = asked(domain.bus.ready());
             let storage = asked(domain.blob.ready());
             let ((redis, nats), storage) = join(join(redis, nats), storage).await;
             [("redis", redis), ("nats", nats), ("storage", storage)].map(|(name, part)| Part {
@@ -184,7 +188,7 @@ impl App {
                 name: format!("{} of shard {}", replica.name, shard.name),
                 healthy: replica.healthy,
                 required: false,
-                detail: (!replica.healthy).then(|| "is left out".to_owned()),
+                detail: replica.fault.map(|fault| fault.to_string()),
             })
         }));
         parts.extend(others);
@@ -203,17 +207,25 @@ impl App {
     }
 }
 
-/// Whether a part answers in time; the caller names it. The cause is logged and not shown.
-async fn asked<T>(ready: impl Future<Output = Result<T>>) -> Part {
-    let detail = match tokio::time::timeout(READY_TIMEOUT, ready).await {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => {
-            tracing::debug!(cause = ?error, "a part is not ready");
-            Some("does not answer".to_owned())
+/// Fails where Redis is known to be of a kind that can't hold the feeds. One that is down may be used when it comes.
+async fn refuse_unsupported(feeds: &Feeds) -> anyhow::Result<()> {
+    match tokio::time::timeout(READY_TIMEOUT, feeds.ready()).await {
+        Ok(Err(fault @ (ServerFault::RedisCluster | ServerFault::RedisSentinel))) => {
+            anyhow::bail!("REDIS_URL: the server {fault}")
         }
-        Err(_) => Some("does not answer in time".to_owned()),
-    };
-    Part { name: String::new(), healthy: detail.is_none(), required: false, detail }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a part can be used, and why not; the caller names it.
+async fn asked(ready: impl Future<Output = Result<(), ServerFault>>) -> Part {
+    let fault = tokio::time::timeout(READY_TIMEOUT, ready).await.unwrap_or(Err(ServerFault::TooSlow)).err();
+    Part {
+        name: String::new(),
+        healthy: fault.is_none(),
+        required: false,
+        detail: fault.map(|fault| fault.to_string()),
+    }
 }
 
 /// How the schemas of the shards that answer stand to this program. One that lacks something is missed, and is no

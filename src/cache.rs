@@ -6,20 +6,21 @@
 //! last changes by number, for live streams. Every change is one script, so that readers never see half
 //! of one.
 
+mod connection;
 mod fan_out;
 mod positions;
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, Script, ScriptInvocation};
+use redis::aio::ConnectionManager;
+use redis::{Script, ScriptInvocation};
 
 use crate::config::ServiceConfig;
 use crate::model::feed::{FeedChange, FeedChanges, Skeleton};
 use crate::model::id::{PostId, UserId};
 use crate::model::stream::Position;
-use crate::model::{Clock, Error, Result};
+use crate::model::{Clock, Result, ServerFault};
+use connection::{connect, failure};
 pub use fan_out::FeedUpdate;
 pub use positions::Positions;
 
@@ -101,22 +102,10 @@ static READ: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Connects when it is first used, so that a process starts while Redis is down.
-fn connect(config: &ServiceConfig) -> anyhow::Result<ConnectionManager> {
-    let client = Client::open(config.redis_url.as_str())?;
-    let settings = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_millis(500)))
-        .set_response_timeout(Some(Duration::from_secs(1)))
-        .set_max_delay(Duration::from_millis(500))
-        .set_number_of_retries(1)
-        .set_concurrency_limit(4096);
-    Ok(ConnectionManager::new_lazy_with_config(client, settings)?)
-}
-
 impl Feeds {
     /// Connects when it is first used, so that a process starts while Redis is down.
     pub fn open(config: &ServiceConfig, clock: Clock) -> anyhow::Result<Self> {
-        let connection = connect(config)?;
+        let connection = connect(&config.redis)?;
         Ok(Self { connection, namespace: config.namespace.to_string(), clock })
     }
 
@@ -206,9 +195,9 @@ impl Feeds {
         Ok(FeedChanges::Changes(changes))
     }
 
-    /// Whether Redis answers.
-    pub async fn ready(&self) -> Result<()> {
-        redis::cmd("PING").query_async(&mut self.connection.clone()).await.map_err(failure)
+    /// Whether Redis can be used, and why not.
+    pub async fn ready(&self) -> Result<(), ServerFault> {
+        connection::ready(&self.connection).await
     }
 
     /// Forgets all feeds of this namespace, as a restart of Redis does.
@@ -243,12 +232,4 @@ fn parse_change(entry: &str) -> Option<FeedChange> {
     let (n, post) = entry.split_at(sign);
     let removed = post.starts_with('-');
     Some(FeedChange { n: n.parse().ok()?, post: PostId::parse("post", &post[1..]).ok()?, removed })
-}
-
-/// Redis that can't be asked makes feeds slower, never wrong; callers decide what that means.
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives the error away")]
-fn failure(error: RedisError) -> Error {
-    metrics::counter!("fowergram_redis_errors_total").increment(1);
-    tracing::debug!(cause = %error, "redis");
-    Error::StorageUnavailable
 }

@@ -153,6 +153,7 @@ async fn work(config: Config) -> anyhow::Result<()> {
 }
 
 async fn events(args: EventsArgs) -> anyhow::Result<()> {
+    args.services.check()?;
     telemetry::init(&args.log)?;
     let bus = Bus::connect(&args.services).await?;
     match args.action {

@@ -4,8 +4,13 @@
 mod check;
 pub mod env_file;
 mod http;
+mod nats;
+mod postgres;
+mod redis_server;
 mod service;
 mod shard;
+mod storage;
+mod tls;
 mod value;
 
 use std::path::PathBuf;
@@ -13,9 +18,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 pub use http::HttpConfig;
+pub use nats::{NatsConfig, NatsLogin};
+pub use redis_server::RedisConfig;
 pub use service::{Namespace, ServiceConfig};
 pub use shard::{Endpoint, ShardConfig};
-pub use value::{Host, Origin};
+pub use storage::{Addressing, StorageConfig};
+pub use tls::TlsFiles;
+pub use value::{Host, Origin, ServerUrl};
 
 /// Where the process runs; development shows the Playground and lets any origin in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

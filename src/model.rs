@@ -14,9 +14,11 @@ pub mod idempotency;
 pub mod media;
 pub mod notification;
 pub mod page;
+pub mod server_fault;
 pub mod stream;
 pub mod typing;
 pub mod wal;
 
 pub use clock::Clock;
 pub use error::{Code, Error, Result};
+pub use server_fault::ServerFault;

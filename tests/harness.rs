@@ -74,7 +74,8 @@ impl World {
 
     async fn with_servers(replica: bool) -> Self {
         let name = format!("a{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let (servers, token_key) = stack::start_alone(&name, replica).await;
+        let (servers, token_key) =
+            stack::start_alone(&name, u8::try_from(SHARDS).expect("few shards"), replica).await;
         let shards: Vec<String> =
             servers.postgres().iter().map(|postgres| postgres.url(stack::DATABASE)).collect();
         let mut world = Self::on(&servers, name, &shards, &token_key);
@@ -83,7 +84,8 @@ impl World {
         world
     }
 
-    fn on(servers: &Servers, name: String, shards: &[String], token_key: &std::path::Path) -> Self {
+    /// A world of these shards on these servers.
+    pub fn on(servers: &Servers, name: String, shards: &[String], token_key: &std::path::Path) -> Self {
         let shards: Vec<String> =
             shards.iter().enumerate().map(|(index, url)| format!("s{index}={url}")).collect();
         let storage = servers.storage();

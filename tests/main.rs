@@ -8,6 +8,7 @@ mod backfill;
 mod checkout;
 mod compatibility;
 mod config;
+mod connection;
 mod contact;
 mod conversation_list;
 mod doctor;

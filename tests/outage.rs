@@ -392,7 +392,7 @@ async fn an_event_that_comes_again_changes_nothing() {
     assert!(events.len() > 60, "{} events", events.len());
     events.shuffle(&mut rand::rng());
     let app = world.process(Role::Api).await;
-    eventually("the process is connected", async || app.domain().bus.ping().await.ok()).await;
+    eventually("the process is connected", async || app.domain().bus.ready().await.ok()).await;
     assert_eq!(app.domain().bus.publish_events(&events).await.len(), events.len());
     drained(&world).await;
     let after = snapshot(&world).await;

@@ -37,7 +37,8 @@ async fn two_processes(world: &World, changes: &[&str]) -> (App, SocketAddr, Soc
 
 /// Redis counts as complete only when it has remembered for as long as a replica may be behind.
 async fn remembered_for_long(world: &World) {
-    let client = redis::Client::open(world.config().services.redis_url).expect("an address");
+    let client =
+        redis::Client::open(world.config().services.redis.redis_url.expose().as_str()).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
     let key = format!("{}:written:since", world.config().services.namespace);
     redis::cmd("SET").arg(key).arg(1).query_async::<()>(&mut connection).await.expect("it is set");
@@ -192,7 +193,8 @@ async fn a_writer_sees_its_writes_while_the_replica_is_ten_seconds_behind() {
 }
 
 async fn flush(world: &World) {
-    let client = redis::Client::open(world.config().services.redis_url).expect("an address");
+    let client =
+        redis::Client::open(world.config().services.redis.redis_url.expose().as_str()).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
     redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("it is flushed");
 }

@@ -12,6 +12,7 @@ use redis::{FromRedisValue, Script, ScriptInvocation};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::connection::{connect, failure};
 use crate::config::ServiceConfig;
 use crate::model::id::UserId;
 use crate::model::wal::{AtLeast, WalPosition};
@@ -66,7 +67,7 @@ impl Positions {
     /// `keep` is longer than a replica that is in use can be behind.
     pub fn open(config: &ServiceConfig, keep: Duration) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            connection: super::connect(config)?,
+            connection: connect(&config.redis)?,
             namespace: config.namespace.to_string(),
             keep,
             missed: Notify::new(),
@@ -130,7 +131,7 @@ impl Positions {
         }
         let mut connection = self.0.connection.clone();
         let answer = timeout(WITHIN, script.invoke_async(&mut connection)).await;
-        let answer = answer.ok().and_then(|answer| answer.map_err(super::failure).ok());
+        let answer = answer.ok().and_then(|answer| answer.map_err(failure).ok());
         if answer.is_none() {
             *self.failed_at() = Some(Instant::now());
         }

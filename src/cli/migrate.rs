@@ -61,6 +61,7 @@ impl MigrateArgs {
                 return Ok(ExitCode::SUCCESS);
             }
         };
+        shards.check()?;
         let tell = |message: &str| eprintln!("{message}");
         let mut code = ExitCode::SUCCESS;
         for report in migrate::run_reporting(&shards, step, Duration::from_secs(wait), &tell).await {

@@ -34,7 +34,10 @@ pub struct ListArgs {
 impl Shards {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::List(args) => list(*args).await,
+            Self::List(args) => {
+                args.shards.check()?;
+                list(*args).await
+            }
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use url::Url;
-
 use super::{Config, Origin};
 
 const DAY_MS: u64 = 86_400_000;
@@ -13,8 +11,8 @@ const MANY: u64 = 10_000_000;
 impl Config {
     /// One line, naming the setting.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.check_shards()?;
-        self.check_addresses()?;
+        self.shards.check()?;
+        self.services.check()?;
         self.check_numbers()?;
         // Browsers don't take `*` for Authorization.
         let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -28,55 +26,6 @@ impl Config {
             origins.len() < 2 || !origins.contains(&Origin::Any),
             "CORS_ORIGINS: * stands for all origins; leave the others out"
         );
-        Ok(())
-    }
-
-    fn check_shards(&self) -> anyhow::Result<()> {
-        let names: Vec<&str> = self.shards.shards.iter().map(|endpoint| endpoint.shard.as_str()).collect();
-        for (index, name) in names.iter().enumerate() {
-            anyhow::ensure!(!names[..index].contains(name), "SHARDS: the shard {name} is named twice");
-        }
-        for (setting, endpoints) in
-            [("SHARD_REPLICAS", &self.shards.shard_replicas), ("SHARD_DIRECT", &self.shards.shard_direct)]
-        {
-            for endpoint in endpoints {
-                anyhow::ensure!(
-                    names.contains(&endpoint.shard.as_str()),
-                    "{setting}: there is no shard {} in SHARDS",
-                    endpoint.shard
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn check_addresses(&self) -> anyhow::Result<()> {
-        let services = &self.services;
-        let addresses: [(&str, Option<&Url>, &[&str]); 5] = [
-            ("REDIS_URL", Some(&services.redis_url), &["redis", "rediss"]),
-            ("NATS_URL", Some(&services.nats_url), &["nats", "tls"]),
-            ("S3_ENDPOINT", Some(&services.s3_endpoint), &["http", "https"]),
-            ("S3_PUBLIC_ENDPOINT", services.s3_public_endpoint.as_ref(), &["http", "https"]),
-            ("CDN_URL", services.cdn_url.as_ref(), &["http", "https"]),
-        ];
-        for (setting, url, schemes) in addresses {
-            let Some(url) = url else { continue };
-            anyhow::ensure!(
-                schemes.contains(&url.scheme()) && url.has_host(),
-                "{setting}: not a {}:// URL",
-                schemes.join(":// or ")
-            );
-            if schemes.contains(&"http") {
-                anyhow::ensure!(
-                    url.username().is_empty() && url.password().is_none(),
-                    "{setting}: has a user or a password, which is not sent"
-                );
-                anyhow::ensure!(
-                    url.query().is_none() && url.fragment().is_none(),
-                    "{setting}: has a part behind ? or #"
-                );
-            }
-        }
         Ok(())
     }
 

@@ -1,12 +1,12 @@
-//! Redis, NATS and the object storage.
+//! The servers beside the shards.
 
 use std::str::FromStr;
 
 use clap::Args;
-use secrecy::SecretString;
-use url::Url;
 
-use super::value::server_url;
+use super::nats::NatsConfig;
+use super::redis_server::RedisConfig;
+use super::storage::StorageConfig;
 
 #[derive(Debug, Clone, Args)]
 pub struct ServiceConfig {
@@ -14,41 +14,22 @@ pub struct ServiceConfig {
     #[arg(long, env = "NAMESPACE", default_value = "fowergram")]
     pub namespace: Namespace,
 
-    /// Redis, for feeds
-    #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", value_parser = server_url, hide_env_values = true)]
-    pub redis_url: Url,
+    #[command(flatten)]
+    pub redis: RedisConfig,
+    #[command(flatten)]
+    pub nats: NatsConfig,
+    #[command(flatten)]
+    pub storage: StorageConfig,
+}
 
-    /// NATS with `JetStream`, for events and live updates
-    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", value_parser = server_url, hide_env_values = true)]
-    pub nats_url: Url,
-
-    /// The S3 server that holds the images
-    #[arg(long, env = "S3_ENDPOINT", default_value = "http://127.0.0.1:9000")]
-    pub s3_endpoint: Url,
-
-    /// The S3 server as clients reach it, where that is another address
-    #[arg(long, env = "S3_PUBLIC_ENDPOINT")]
-    pub s3_public_endpoint: Option<Url>,
-
-    /// The bucket
-    #[arg(long, env = "S3_BUCKET", default_value = "fowergram")]
-    pub s3_bucket: String,
-
-    /// The region in signatures
-    #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
-    pub s3_region: String,
-
-    /// The access key
-    #[arg(long, env = "S3_ACCESS_KEY_ID", default_value = "")]
-    pub s3_access_key_id: String,
-
-    /// The secret key
-    #[arg(long, env = "S3_SECRET_ACCESS_KEY", default_value = "", hide_env_values = true)]
-    pub s3_secret_access_key: SecretString,
-
-    /// A CDN in front of the bucket; absent, image addresses are presigned
-    #[arg(long, env = "CDN_URL")]
-    pub cdn_url: Option<Url>,
+impl ServiceConfig {
+    /// What a value can't say of itself, and whether the files that are named can be used. One line, naming the
+    /// setting.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.redis.check()?;
+        self.nats.check()?;
+        self.storage.check()
+    }
 }
 
 /// A prefix that is safe in Redis keys, NATS subjects and names of `JetStream` streams.

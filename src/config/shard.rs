@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::value::server_url;
+use super::postgres::Address;
+use super::tls::TlsFiles;
 
 #[derive(Debug, Clone, Args)]
 pub struct ShardConfig {
@@ -40,6 +41,32 @@ pub struct ShardConfig {
 }
 
 impl ShardConfig {
+    /// What addresses can't say of themselves, in one line that names the setting: of the files that they name, and
+    /// of each other.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let settings = [
+            ("SHARDS", &self.shards),
+            ("SHARD_REPLICAS", &self.shard_replicas),
+            ("SHARD_DIRECT", &self.shard_direct),
+        ];
+        let names: Vec<&str> = self.shards.iter().map(|endpoint| endpoint.shard.as_str()).collect();
+        for (index, name) in names.iter().enumerate() {
+            anyhow::ensure!(!names[..index].contains(name), "SHARDS: the shard {name} is named twice");
+        }
+        for (setting, endpoints) in settings {
+            for Endpoint { shard, tls, .. } in endpoints {
+                anyhow::ensure!(
+                    names.contains(&shard.as_str()),
+                    "{setting}: there is no shard {shard} in SHARDS"
+                );
+                let of_shard = |parameter| format!("{setting}: {parameter} of shard {shard}");
+                let [ca, cert, key] = ["sslrootcert", "sslcert", "sslkey"].map(of_shard);
+                tls.check([&ca, &cert, &key])?;
+            }
+        }
+        Ok(())
+    }
+
     /// How long it is remembered what somebody wrote: until all replicas that are read from have it. How
     /// far they are is known some seconds late, by the time that their probes may take.
     pub fn written_for(&self) -> Duration {
@@ -53,6 +80,8 @@ impl ShardConfig {
 pub struct Endpoint {
     pub shard: String,
     pub url: SecretString,
+    /// The files that the URL names.
+    pub tls: TlsFiles,
 }
 
 impl FromStr for Endpoint {
@@ -63,12 +92,11 @@ impl FromStr for Endpoint {
         if shard.is_empty() || !shard.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err("a shard's name has letters, digits and hyphens".to_owned());
         }
-        match server_url(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => {
-                Ok(Self { shard: shard.to_owned(), url: url.to_owned().into() })
+        match Address::parse(url) {
+            Ok(Address { url, tls }) => {
+                Ok(Self { shard: shard.to_owned(), url: String::from(url).into(), tls })
             }
-            Ok(_) => Err(format!("the address of shard {shard} is not a postgres:// URL")),
-            Err(why) => Err(format!("the address of shard {shard} is not a postgres:// URL: {why}")),
+            Err(why) => Err(format!("the address of shard {shard} can't be used: {why}")),
         }
     }
 }

@@ -6,6 +6,51 @@ use std::str::FromStr;
 
 use url::Url;
 
+/// The address of a server. It may hold a password, so it is not shown as a whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl(Url);
+
+impl ServerUrl {
+    /// With the password.
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+
+    pub(super) fn check(&self, setting: &str, schemes: &[&str]) -> anyhow::Result<()> {
+        check_url(setting, &self.0, schemes)
+    }
+
+    /// Of NATS, whose clients take addresses without a scheme as well.
+    pub(super) fn of_nats(text: &str) -> Result<Self, String> {
+        if text.contains("://") { text.parse() } else { format!("nats://{text}").parse() }
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        server_url(text).map(Self)
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())?;
+        self.0.port().map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// Whether the URL has one of these schemes, and a host.
+pub(super) fn check_url(setting: &str, url: &Url, schemes: &[&str]) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        schemes.contains(&url.scheme()) && url.has_host(),
+        "{setting}: not a {}:// URL",
+        schemes.join(":// or ")
+    );
+    Ok(())
+}
+
 /// The address of a server, with or without a user and a password. An error does not quote it.
 pub(super) fn server_url(text: &str) -> Result<Url, String> {
     // A password with one of these ends the host's part too early, and its rest becomes a port, a path or a query.
@@ -152,6 +197,12 @@ mod tests {
             let why = server_url(text).expect_err(text);
             assert!(why.starts_with("percent-encode"), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let url: ServerUrl = "rediss://fg:secret@cache.example:6380/2?x=secret".parse().unwrap();
+        assert_eq!(format!("{url:?}"), "rediss://cache.example:6380");
     }
 
     #[test]

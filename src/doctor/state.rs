@@ -52,7 +52,7 @@ pub(super) async fn outbox(target: &mut Target<'_>) -> Result<()> {
 async fn publish(target: &Target<'_>) {
     let bus = &target.domain.bus;
     let connected = async {
-        while bus.ping().await.is_err() {
+        while bus.ready().await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

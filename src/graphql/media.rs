@@ -62,7 +62,8 @@ impl Media {
     }
 
     /// Where the image can be fetched, in the narrowest size that fills `width` pixels, or in the widest
-    /// there is; null until the image is ready. The address is good for an hour at least.
+    /// there is; null until the image is ready. The address is good for an hour at least,
+    /// or until the storage's own keys end where these are temporary.
     async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Nullable<Url> {
         nullable(async {
             let wanted = match width {

@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::config::ShardConfig;
 use crate::model::wal::AtLeast;
-use crate::model::{Error, Result};
+use crate::model::{Error, Result, ServerFault};
 pub use connection::Connection;
 use endpoint::Endpoint;
 pub use failure::{failure, is_not_migrated, is_orphan, is_retryable, meaning};
@@ -114,7 +114,8 @@ impl Shard {
     pub fn replicas(&self) -> Vec<ReplicaStatus> {
         let state = |replica: &Endpoint| {
             let lag = replica.state().and_then(|state| self.history.age(state, Instant::now()));
-            ReplicaStatus { name: replica.role().to_owned(), healthy: replica.is_up(), lag }
+            let fault = replica.fault().filter(|_| !replica.is_up());
+            ReplicaStatus { name: replica.role().to_owned(), healthy: replica.is_up(), lag, fault }
         };
         self.replicas.iter().map(state).collect()
     }
@@ -132,7 +133,7 @@ impl Shard {
     pub async fn watch(&self) {
         let primary = self.primary.watch(|sent, state| {
             if state.standby {
-                return Some("is a standby");
+                return Some(ServerFault::Standby);
             }
             self.history.note(sent, state.position);
             None
@@ -142,13 +143,13 @@ impl Shard {
     }
 
     /// Why a replica in this state can't be used, if so.
-    fn judge(&self, replica: &Endpoint, state: ReplicationState) -> Option<&'static str> {
+    fn judge(&self, replica: &Endpoint, state: ReplicationState) -> Option<ServerFault> {
         let age = self.history.age(state, Instant::now());
         replica.gauge("fowergram_replica_lag_seconds", age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         match age {
-            _ if !state.standby => Some("is not a standby"),
-            None => Some("has replayed nothing that is known of the primary"),
-            Some(age) if age > self.max_lag => Some("is too far behind"),
+            _ if !state.standby => Some(ServerFault::NotStandby),
+            None => Some(ServerFault::UnknownPosition),
+            Some(age) if age > self.max_lag => Some(ServerFault::TooFarBehind),
             Some(_) => None,
         }
     }
@@ -157,6 +158,11 @@ impl Shard {
     pub async fn ping(&self) -> Result<()> {
         self.ask(async |connection| connection.execute_unprepared("select 1").await.map_err(failure)).await?;
         Ok(())
+    }
+
+    /// Why the primary can't be used, as far as this process knows.
+    pub fn fault(&self) -> ServerFault {
+        self.primary.fault().unwrap_or(ServerFault::Unreachable)
     }
 
     /// Closes idle connections and stops lending new ones.

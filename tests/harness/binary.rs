@@ -90,11 +90,16 @@ pub struct Running {
 
 impl Running {
     pub fn start(name: &str, settings: &[String]) -> Self {
+        Self::start_in(name, settings, &[])
+    }
+
+    fn start_in(name: &str, settings: &[String], environment: &[(&str, String)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = std::fs::File::create(folder.path().join("log")).expect("a file");
         let arguments: Vec<String> =
             std::iter::once(name.to_owned()).chain(settings.iter().cloned()).collect();
         let mut command = command(&arguments, folder.path());
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
         Self { child, folder }
     }
@@ -105,7 +110,12 @@ impl Running {
 
     /// A process that serves, and its address.
     pub async fn serve(settings: &[String]) -> (Self, SocketAddr) {
-        let running = Self::start("serve", settings);
+        Self::serve_in(settings, &[]).await
+    }
+
+    /// The same in an environment.
+    pub async fn serve_in(settings: &[String], environment: &[(&str, String)]) -> (Self, SocketAddr) {
+        let running = Self::start_in("serve", settings, environment);
         let address = text(&running.logged("serving").await["address"]);
         (running, address.parse().expect("an address"))
     }
@@ -117,8 +127,12 @@ impl Running {
 
     /// The lines that it has logged.
     pub fn log(&self) -> Vec<Value> {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).expect("a log");
-        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// All that it has written.
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).expect("a log")
     }
 
     /// As a supervisor does.

@@ -87,7 +87,7 @@ async fn start() -> Stack {
     postgres.create_database(DATABASE).await.expect("a database");
     // All shards of the template are the one database: the first migrates it, the others find it done.
     let url = postgres.url(DATABASE);
-    let endpoint = |index| Endpoint { shard: format!("s{index}"), url: url.clone().into() };
+    let endpoint = |index| format!("s{index}={url}").parse().expect("an address");
     migrate(&shards((0..super::SHARDS).map(endpoint).collect())).await;
     let token_key = token_key(&dir).expect("a key");
     std::io::stderr().flush().ok();
@@ -113,10 +113,9 @@ pub async fn migrate(config: &ShardConfig) {
     }
 }
 
-/// Servers for one test: a `PostgreSQL` server for each shard, and perhaps a replica of the first.
-pub async fn start_alone(name: &str, replica: bool) -> (Servers, PathBuf) {
+/// Servers for one test: so many of `PostgreSQL`, and perhaps a replica of the first.
+pub async fn start_alone(name: &str, clusters: u8, replica: bool) -> (Servers, PathBuf) {
     let dir = root().join(name);
-    let clusters = u8::try_from(super::SHARDS).expect("few shards");
     let plan = Plan { dir: dir.clone(), clusters, replica, durable: false, first_port: None };
     let servers = Servers::start(&plan, |_| ()).await.expect("the servers start");
     for postgres in servers.postgres() {

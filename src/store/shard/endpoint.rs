@@ -6,17 +6,18 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use deadpool::managed::PoolError;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
-use super::failure::failure;
+use super::failure::{failure, fault_of_connecting};
 use super::pool::Pool;
 use super::replication::ReplicationState;
 use crate::config::ShardConfig;
-use crate::model::{Error, Result};
+use crate::model::{Error, Result, ServerFault};
 
 /// The probe interval of an available server.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ pub struct Endpoint {
     /// Time limit of all work with one connection.
     timeout: Duration,
     up: watch::Sender<bool>,
+    /// Why it is unavailable, or why the last connection could not be made.
+    fault: Mutex<Option<ServerFault>>,
     /// The result of the last probe.
     last_state: Mutex<Option<ReplicationState>>,
     recheck: Notify,
@@ -60,6 +63,7 @@ impl Endpoint {
             wait,
             timeout: Duration::from_millis(config.shard_statement_timeout_ms),
             up: watch::Sender::new(up),
+            fault: Mutex::default(),
             last_state: Mutex::default(),
             recheck: Notify::new(),
         })
@@ -72,6 +76,11 @@ impl Endpoint {
     /// Whether it is available.
     pub fn is_up(&self) -> bool {
         *self.up.borrow()
+    }
+
+    /// Why it can't be used, as far as this process knows.
+    pub fn fault(&self) -> Option<ServerFault> {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The replication state at its last successful probe.
@@ -117,13 +126,16 @@ impl Endpoint {
     async fn connect(&self) -> Result<Connection> {
         self.pool.get().await.map_err(|error| {
             tracing::debug!(shard = %self.shard, endpoint = %self.role, cause = %error, "no connection");
+            if let PoolError::Backend(cause) = &error {
+                self.remember(Some(fault_of_connecting(cause)));
+            }
             Error::ShardUnavailable
         })
     }
 
     /// Probes the server until dropped, and at once when a request failed. `judge` gets the time of the probe
     /// and the server's state, and returns why the server can't be used, if so.
-    pub async fn watch(&self, judge: impl Fn(Instant, ReplicationState) -> Option<&'static str>) {
+    pub async fn watch(&self, judge: impl Fn(Instant, ReplicationState) -> Option<ServerFault>) {
         let mut probe_connection: Option<PgConnection> = None;
         let mut misses = 0;
         self.gauge("fowergram_shard_up", if self.is_up() { 1.0 } else { 0.0 });
@@ -137,12 +149,12 @@ impl Endpoint {
                 }
                 Ok(Err(cause)) => {
                     tracing::debug!(shard = %self.shard, endpoint = %self.role, %cause, "a probe failed");
-                    self.set_fault(Some("does not answer"));
+                    self.set_fault(Some(fault_of_connecting(&cause)));
                 }
                 Err(_) => {
                     misses += 1;
                     if misses >= MISSES {
-                        self.set_fault(Some("does not answer"));
+                        self.set_fault(Some(ServerFault::TooSlow));
                     }
                 }
             }
@@ -155,18 +167,25 @@ impl Endpoint {
     }
 
     /// Sets the availability; `fault` is why it is unavailable.
-    fn set_fault(&self, fault: Option<&'static str>) {
+    fn set_fault(&self, fault: Option<ServerFault>) {
         let up = fault.is_none();
         self.gauge("fowergram_shard_up", if up { 1.0 } else { 0.0 });
+        let is_news = self.remember(fault);
         let changed = self.up.send_if_modified(|before| std::mem::replace(before, up) != up);
         match fault {
             None if changed => tracing::info!(shard = %self.shard, endpoint = %self.role, "available again"),
-            Some(fault) if changed => {
-                tracing::warn!(shard = %self.shard, endpoint = %self.role, fault, "unavailable");
+            Some(fault) if changed || is_news => {
+                tracing::warn!(shard = %self.shard, endpoint = %self.role, %fault, "unavailable");
                 self.pool.forget_idle();
             }
             _ => {}
         }
+    }
+
+    /// Returns whether this is another fault than before.
+    fn remember(&self, fault: Option<ServerFault>) -> bool {
+        let before = &mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(before, fault) != fault
     }
 
     /// Closes idle connections and stops lending new ones.

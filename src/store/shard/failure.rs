@@ -4,7 +4,7 @@ use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use sqlx::error::DatabaseError;
 
 use super::connection::is_stale;
-use crate::model::Error;
+use crate::model::{Error, ServerFault};
 
 /// What `PostgreSQL` reported.
 fn report(error: &DbErr) -> Option<&dyn DatabaseError> {
@@ -41,6 +41,25 @@ fn is_unavailable(error: &DbErr) -> bool {
                 | SqlxError::WorkerCrashed
         ),
         _ => false,
+    }
+}
+
+/// Why no connection could be made.
+pub fn fault_of_connecting(error: &SqlxError) -> ServerFault {
+    if let Some(state) = error.as_database_error().and_then(DatabaseError::code) {
+        return match &*state {
+            "28P01" => ServerFault::WrongCredentials,
+            "28000" => ServerFault::AccessDenied,
+            "3D000" => ServerFault::NoDatabase,
+            "42501" => ServerFault::MissingPermission,
+            "53300" => ServerFault::NoFreeConnection,
+            _ => ServerFault::Unreachable,
+        };
+    }
+    match error {
+        // The driver has no kind of its own for it.
+        SqlxError::Tls(cause) if cause.to_string() == "server does not support TLS" => ServerFault::NoTls,
+        error => ServerFault::of_tls(error).unwrap_or(ServerFault::Unreachable),
     }
 }
 

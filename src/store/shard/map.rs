@@ -159,7 +159,7 @@ pub(in crate::store) fn newest(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Re
 pub(in crate::store) fn no_map(maps: &Maps, shards: &[Arc<Shard>]) -> anyhow::Error {
     let faults = shards.iter().zip(maps).map(|(shard, map)| match map {
         Err(Error::Internal(cause)) => format!("{}: {cause}", shard.name),
-        Err(_) => format!("{} can't be reached", shard.name),
+        Err(_) => format!("{} {}", shard.name, shard.fault()),
         Ok(_) => format!("{} was never migrated", shard.name),
     });
     let faults: Vec<String> = faults.collect();

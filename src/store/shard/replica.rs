@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::replication::ReplicationState;
+use crate::model::ServerFault;
 use crate::model::wal::WalPosition;
 
 /// How many positions are kept: an hour of probes.
@@ -21,6 +22,8 @@ pub struct ReplicaStatus {
     pub healthy: bool,
     /// Its maximum lag; `None` if unknown.
     pub lag: Option<Duration>,
+    /// Why no reads are sent to it.
+    pub fault: Option<ServerFault>,
 }
 
 /// Positions of the primary's log with the time of the probe, newest last.
