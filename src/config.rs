@@ -86,7 +86,7 @@ pub struct AccountConfig {
     #[arg(long, env = "SESSION_DAYS", default_value_t = 60)]
     pub session_days: u32,
 
-    /// Usernames that nobody can take, beside those as `admin` and `support` that nobody can take in any case
+    /// Usernames that nobody can take, nor one that looks like them, beside those as `admin` and `support` that nobody can take in any case
     #[arg(long, env = "RESERVED_USERNAMES", value_delimiter = ',')]
     pub reserved_usernames: Vec<String>,
 

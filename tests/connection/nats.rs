@@ -86,7 +86,7 @@ async fn an_nkey() {
 }
 
 /// A JWT of NATS: claims about `subject`, signed by `issuer`.
-fn jwt(issuer: &KeyPair, subject: &KeyPair, claims: Value) -> String {
+fn jwt(issuer: &KeyPair, subject: &KeyPair, claims: &Value) -> String {
     let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
     let body = json!({
         "jti": "-", "iat": 1_600_000_000, "iss": issuer.public_key(), "sub": subject.public_key(),
@@ -109,12 +109,12 @@ async fn a_credentials_file() {
     let account_claims = json!({"type": "account", "version": 2, "limits": free});
     let config = format!(
         "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{\n{}: {}\n{}: {}\n}}\n",
-        jwt(&operator, &operator, json!({"type": "operator", "version": 2})),
+        jwt(&operator, &operator, &json!({"type": "operator", "version": 2})),
         system.public_key(),
         account.public_key(),
-        jwt(&operator, &account, account_claims.clone()),
+        jwt(&operator, &account, &account_claims),
         system.public_key(),
-        jwt(&operator, &system, json!({"type": "account", "version": 2})),
+        jwt(&operator, &system, &json!({"type": "account", "version": 2})),
     );
     let server = server(&config).await;
     let url = format!("--nats-url=nats://127.0.0.1:{}", server.port);
@@ -123,7 +123,7 @@ async fn a_credentials_file() {
         file(&format!(
             "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
              -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
-            jwt(issuer, &user, rights),
+            jwt(issuer, &user, &rights),
             user.seed().expect("a seed"),
         ))
     };

@@ -1,72 +1,89 @@
 //! The names by which an account is found: a username and an e-mail address.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde::Serialize;
+use unicode_security::confusable_detection::skeleton;
 
 use crate::model::{Error, Result};
 
-/// Names that nobody can sign up with: they stand for the service or its staff, or mislead programs.
-const RESERVED: &[&str] = &[
-    "about",
+/// Names that nobody can sign up with because they stand for the service or its staff; nor with names that look like
+/// one of them.
+const OFFICIAL: &[&str] = &[
     "abuse",
-    "account",
     "admin",
     "administrator",
-    "all",
     "anonymous",
+    "contact",
+    "fowergram",
+    "help",
+    "legal",
+    "mod",
+    "moderator",
+    "official",
+    "owner",
+    "postmaster",
+    "press",
+    "privacy",
+    "root",
+    "security",
+    "staff",
+    "support",
+    "system",
+    "team",
+    "verified",
+    "webmaster",
+];
+
+/// Names that nobody can sign up with because they mean something to programs or in addresses of pages. `horne` looks
+/// like `home`, and is somebody's name.
+const WORDS: &[&str] = &[
+    "about",
+    "account",
+    "all",
     "api",
     "blog",
     "channel",
-    "contact",
     "deleted",
     "everyone",
     "explore",
     "feed",
-    "fowergram",
     "graphql",
     "health",
-    "help",
     "here",
     "home",
     "info",
-    "legal",
     "login",
     "logout",
     "mail",
     "me",
     "metrics",
-    "mod",
-    "moderator",
     "news",
     "nobody",
     "null",
-    "official",
-    "owner",
     "playground",
-    "postmaster",
-    "press",
-    "privacy",
     "ready",
     "register",
-    "root",
-    "security",
     "settings",
     "signin",
     "signup",
-    "staff",
     "status",
-    "support",
-    "system",
-    "team",
     "terms",
     "undefined",
     "user",
-    "verified",
-    "webmaster",
     "www",
 ];
+
+static OFFICIAL_LOOKS: LazyLock<HashSet<String>> =
+    LazyLock::new(|| OFFICIAL.iter().map(|name| looks(name)).collect());
+
+/// The same for two texts that can be taken for each other, as `he1p` and `help`: the skeleton of UTS #39, section 4,
+/// without regard to case.
+fn looks(text: &str) -> String {
+    skeleton(text).collect::<String>().to_lowercase()
+}
 
 /// 3 to 30 letters, digits, dots and underscores. Two names that differ in case only are the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,13 +111,18 @@ impl Username {
         if name.0.starts_with('.') || name.0.ends_with('.') {
             return Err(Error::invalid(field, "must not begin or end with a dot"));
         }
-        let letters: String = name.normal().chars().filter(char::is_ascii_alphanumeric).collect();
+        let letters: String = name.0.chars().filter(char::is_ascii_alphanumeric).collect();
         if letters.is_empty() {
             return Err(Error::invalid(field, "must have a letter or a digit"));
         }
-        if RESERVED.contains(&letters.as_str())
-            || reserved.iter().any(|other| other.eq_ignore_ascii_case(&letters))
-        {
+        let normal = letters.to_ascii_lowercase();
+        // As it is written, for a capital I looks like an l, and as it may be shown.
+        let seen = [looks(&letters), looks(&normal)];
+        let is_official = seen.iter().any(|seen| {
+            OFFICIAL_LOOKS.contains(seen)
+                || reserved.iter().any(|other| looks(&other.to_lowercase()) == *seen)
+        });
+        if is_official || WORDS.contains(&normal.as_str()) {
             return Err(Error::UsernameTaken);
         }
         Ok(name)
@@ -182,13 +204,30 @@ mod tests {
     fn names_that_mislead_are_not_taken() {
         let reserved = ["acme".to_owned()];
         let new = |text| Username::parse_new("username", text, &reserved);
-        for good in ["ada", "A.b_9", "_ada_", "administrative", "nullable", "acme.fan"] {
+        for good in ["ada", "A.b_9", "_ada_", "administrative", "nullable", "acme.fan", "horne", "Ilona"] {
             assert!(new(good).is_ok(), "{good}");
         }
         for bad in ["...", "___", "._.", ".ada", "ada.", "@ada", " ada "] {
             assert!(matches!(new(bad), Err(Error::Invalid { .. })), "{bad}");
         }
-        for taken in ["admin", "Admin", "ad_min", "null", "support_", "s.u.p.p.o.r.t", "ACME"] {
+        for taken in [
+            "admin",
+            "Admin",
+            "ADMIN",
+            "ad_min",
+            "null",
+            "support_",
+            "s.u.p.p.o.r.t",
+            "ACME",
+            "1egal",
+            "Adrnin",
+            "supp0rt",
+            "0fficial",
+            "heIp",
+            "he1p",
+            "rnoderator",
+            "acrne",
+        ] {
             assert!(matches!(new(taken), Err(Error::UsernameTaken)), "{taken}");
         }
     }
