@@ -61,39 +61,34 @@ impl NatsConfig {
         TlsFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() }
     }
 
-    /// The addresses' user and password, which may stand in each address or in one; a user without a password is a
-    /// token. Or the content of a file.
+    /// From the addresses or one of the files.
     pub fn login(&self) -> anyhow::Result<NatsLogin> {
-        let mut login = NatsLogin::Nobody;
+        let mut given = Vec::from_iter(self.login_of_addresses()?);
+        if let Some(path) = &self.nats_credentials_file {
+            given.push(NatsLogin::Credentials(text("NATS_CREDENTIALS_FILE", path)?));
+        }
+        if let Some(path) = &self.nats_nkey_file {
+            given.push(NatsLogin::Nkey(text("NATS_NKEY_FILE", path)?));
+        }
+        anyhow::ensure!(
+            given.len() < 2,
+            "NATS_URL, NATS_CREDENTIALS_FILE and NATS_NKEY_FILE: give credentials in one of them"
+        );
+        Ok(given.pop().unwrap_or(NatsLogin::Nobody))
+    }
+
+    /// Each address may have the credentials, or one of them. A user without a password is a token.
+    fn login_of_addresses(&self) -> anyhow::Result<Option<NatsLogin>> {
         let mut given: Vec<&Url> = self.nats_url.iter().map(ServerUrl::expose).collect();
         given.retain(|url| !url.username().is_empty() || url.password().is_some());
-        if let [first, others @ ..] = &*given {
-            let is_same =
-                |url: &&Url| (url.username(), url.password()) == (first.username(), first.password());
-            anyhow::ensure!(others.iter().all(is_same), "NATS_URL: the servers have different credentials");
-            let user = decoded(first.username())?;
-            login = match first.password() {
-                None => NatsLogin::Token(user.into()),
-                Some(password) => NatsLogin::Password { user, password: decoded(password)?.into() },
-            };
-        }
-        let files = [
-            ("NATS_CREDENTIALS_FILE", &self.nats_credentials_file),
-            ("NATS_NKEY_FILE", &self.nats_nkey_file),
-        ];
-        for (setting, path) in files {
-            let Some(path) = path else { continue };
-            anyhow::ensure!(
-                matches!(login, NatsLogin::Nobody),
-                "{setting}: there are credentials in NATS_URL or in another file; give one"
-            );
-            let text = text(setting, path)?;
-            login = match setting {
-                "NATS_NKEY_FILE" => NatsLogin::Nkey(text),
-                _ => NatsLogin::Credentials(text),
-            };
-        }
-        Ok(login)
+        let [first, others @ ..] = &*given else { return Ok(None) };
+        let is_same = |url: &&Url| (url.username(), url.password()) == (first.username(), first.password());
+        anyhow::ensure!(others.iter().all(is_same), "NATS_URL: the servers have different credentials");
+        let user = decoded(first.username())?;
+        Ok(Some(match first.password() {
+            None => NatsLogin::Token(user.into()),
+            Some(password) => NatsLogin::Password { user, password: decoded(password)?.into() },
+        }))
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {

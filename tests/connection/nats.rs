@@ -203,11 +203,11 @@ async fn settings_that_contradict_are_refused() {
         ),
         (
             &["--nats-url=nats://word@h".to_owned(), format!("--nats-nkey-file={seed}")],
-            "NATS_NKEY_FILE: there are credentials in NATS_URL or in another file; give one",
+            "NATS_URL, NATS_CREDENTIALS_FILE and NATS_NKEY_FILE: give credentials in one of them",
         ),
         (
             &[format!("--nats-credentials-file={seed}"), format!("--nats-nkey-file={seed}")],
-            "NATS_NKEY_FILE: there are credentials in NATS_URL or in another file; give one",
+            "NATS_URL, NATS_CREDENTIALS_FILE and NATS_NKEY_FILE: give credentials in one of them",
         ),
         (&[format!("--nats-nkey-file={other}")], "NATS_NKEY_FILE: must hold the seed of an nkey alone"),
         (&[format!("--nats-credentials-file={other}")], "NATS_CREDENTIALS_FILE: must hold a JWT and its key"),
