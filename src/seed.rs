@@ -19,8 +19,8 @@ use plan::{Person, Plan};
 use seeder::Seeder;
 pub use size::{DEMO_LOGIN, DEMO_PASSWORD, Size};
 
-/// The account that is made last: who finds it knows that the network is complete.
-const LAST_LOGIN: &str = "fowergram";
+/// The account that is made last: where it exists, the network is complete.
+const LAST_LOGIN: &str = "demo.network";
 
 /// How many things are made at once.
 const AT_ONCE: usize = 12;
@@ -29,7 +29,7 @@ const IMAGES_AT_ONCE: usize = 48;
 
 /// Makes the network unless it is there. One that is not complete is completed.
 pub async fn run_once(domain: &Domain, size: &Size) -> anyhow::Result<()> {
-    if !domain.is_username_available(None, LAST_LOGIN).await? {
+    if domain.user_by_name(None, LAST_LOGIN).await?.is_some() {
         return Ok(());
     }
     run(domain, size).await
@@ -62,7 +62,7 @@ pub async fn run(domain: &Domain, size: &Size) -> anyhow::Result<()> {
 
     let last = Person {
         username: LAST_LOGIN.to_owned(),
-        full_name: "Fowergram".to_owned(),
+        full_name: "Demo Network".to_owned(),
         bio: None,
         avatar: None,
     };

@@ -32,6 +32,7 @@ mod post;
 mod post_stream;
 mod replica;
 mod schema;
+mod seed;
 mod session;
 mod shard;
 mod sign_up;

@@ -68,7 +68,7 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     let app = App::start(config, Role::Both, Clock::system()).await?;
     stop_on_signal(&app);
     let demo = app.clone();
-    let (url, no_seed) = (format!("http://localhost:{}", args.port), args.no_seed);
+    let (url, no_seed) = (format!("http://localhost:{}", listener.local_addr()?.port()), args.no_seed);
     app.tasks().spawn(async move {
         eprintln!("{}", welcome(&url, no_seed));
         if no_seed {
