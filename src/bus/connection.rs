@@ -55,7 +55,7 @@ pub(super) async fn connect(
             let delay = Duration::from_millis(20) * u32::try_from(attempts).unwrap_or(u32::MAX).min(25);
             delay.min(MAX_RECONNECT_DELAY)
         })
-        // Called before each attempt; the one place where the client tells why the last one failed.
+        // Called before each attempt; the only place where the client says why the last one failed.
         .reconnect_to_server_callback(move |servers, _| {
             last_fault.note(fault(&servers));
             async { None }

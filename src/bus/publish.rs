@@ -1,4 +1,4 @@
-//! What is sent: events to the stream, and messages to whoever listens now.
+//! Publishing: events to the stream, and messages to current listeners.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::model::event::OutboxRow;
 const BEST_EFFORT_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl Bus {
-    /// Tells `<namespace>.<subject>` to whoever listens now; lost where nobody does or NATS is down.
+    /// Publishes to `<namespace>.<subject>`; lost if there is no listener or NATS is down.
     pub async fn publish_core(&self, subject: &str, payload: impl Into<Bytes>) {
         if !self.is_connected() {
             return;

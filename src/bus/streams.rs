@@ -93,7 +93,7 @@ impl Bus {
         stopping.run_until_cancelled(keep).await;
     }
 
-    /// Takes the streams away, with all that is in them: of a system that is given up.
+    /// Deletes the streams with all their messages.
     pub async fn delete_streams(&self) -> anyhow::Result<()> {
         for stream in [self.event_stream(), self.dead_stream()] {
             self.0.admin.delete_stream(stream).await?;

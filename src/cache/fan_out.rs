@@ -1,7 +1,7 @@
 //! Posts that come into feeds and go from them, for many readers with one script.
 //!
 //! A script handles some hundred posts, so that what a call costs is shared, and Redis answers others in between. It
-//! returns positions only of feeds that are listened to: the others have nobody to wake.
+//! returns positions only of feeds that have listeners.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -148,7 +148,7 @@ impl Feeds {
         Ok(changed)
     }
 
-    /// Says that somebody listens to these feeds; holds for some seconds.
+    /// Marks these feeds as listened to, for some seconds.
     pub async fn listen(&self, users: &[UserId]) -> Result<()> {
         if users.is_empty() {
             return Ok(());

@@ -19,9 +19,9 @@ use crate::model::wal::{AtLeast, WalPosition};
 
 /// How long a write waits for Redis, and a read before it goes to the primary.
 const WITHIN: Duration = Duration::from_millis(500);
-/// How long nobody waits for Redis after it did not answer.
+/// How long Redis is not asked after it did not answer.
 const REST: Duration = Duration::from_secs(1);
-/// How long to wait until Redis is told again that something is missing there.
+/// The retry interval for telling Redis that a position is missing.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// KEYS: the person's hash. ARGV: shard, position, how long to keep it (ms).
@@ -57,7 +57,7 @@ struct Inner {
     connection: ConnectionManager,
     namespace: String,
     keep: Duration,
-    /// A commit could not be noted, and Redis was not yet told so.
+    /// A commit could not be noted, and Redis does not know yet that it lacks one.
     missed: Notify,
     /// When Redis did not answer last.
     failed_at: Mutex<Option<Instant>>,
@@ -87,8 +87,8 @@ impl Positions {
         format!("{}:written:since", self.0.namespace)
     }
 
-    /// Remembers a commit. Where Redis can't be told, all processes read from the primaries until what is
-    /// missing there is no longer needed.
+    /// Remembers a commit. If Redis can't be written, all processes read from the primaries until the missing
+    /// position is no longer needed.
     pub async fn note(&self, by: UserId, shard: &str, position: WalPosition) {
         let mut script = NOTE.prepare_invoke();
         script.key(self.written(by)).arg(shard).arg(position.to_string()).arg(self.keep());

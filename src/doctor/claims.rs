@@ -11,7 +11,7 @@ use crate::model::id::{UserId, slot_of};
 use crate::store::audit::claim::{self as audit, Named};
 use crate::store::claim::{self, Model};
 
-/// Looks for claims of this shard that nobody's row names, and for those that nobody has settled in time.
+/// Looks for claims of this shard that no user's row names, and for those that were not settled in time.
 pub(super) async fn of_nobody(target: &mut Target<'_>) -> Result<()> {
     let mut after = (-1, 0, String::new());
     loop {

@@ -15,7 +15,7 @@ pub(super) async fn look(target: &mut Target<'_>) -> Result<()> {
     from_inboxes(target).await
 }
 
-/// Looks for members of this shard's conversations who were not told of the last message.
+/// Looks for members of this shard's conversations whose inbox lacks the last message.
 async fn from_conversations(target: &mut Target<'_>) -> Result<()> {
     let mut after = (Uuid::nil(), Uuid::nil());
     loop {

@@ -139,7 +139,7 @@ async fn find_anywhere(target: &Target<'_>, id: MediaId) -> Result<Option<Image>
 }
 
 /// An image that lacks a size. One that is lost is made of the nearest that is left; where none is, the
-/// image is given up, so that its owner sees it.
+/// image is marked as failed, so that its owner sees it.
 async fn incomplete(target: &mut Target<'_>, id: Uuid) -> Result<()> {
     let id = MediaId::from_row(id);
     let Some(image) = target.ask(async |connection| audit::find(&connection, id).await).await? else {

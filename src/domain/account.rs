@@ -1,4 +1,4 @@
-//! Accounts: who somebody is, and in which state.
+//! Accounts: identity, credentials and state.
 
 pub mod claim;
 pub mod password;
@@ -39,7 +39,7 @@ pub struct Accounts {
     pub revocations: Revocations,
     /// How long a session lasts without use.
     pub session_lifetime: Duration,
-    /// Usernames that nobody can take, beside those that nobody can take anywhere.
+    /// Reserved usernames of this installation, beside the built-in ones.
     pub reserved_usernames: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Accounts {
 }
 
 impl Domain {
-    /// Signs in by username or e-mail address. `InvalidCredentials` tells not which of the two is wrong,
+    /// Signs in by username or e-mail address. `InvalidCredentials` does not say which of the two is wrong,
     /// neither by its text nor by its time.
     pub async fn sign_in(&self, login: &str, password: SecretString, origin: &Origin) -> Result<SignedIn> {
         let name = login_name(login);
@@ -119,7 +119,7 @@ impl Domain {
         Ok(user.filter(|user| policy::sees_user(viewer, user)))
     }
 
-    /// Reads a name that somebody is to take.
+    /// Parses a name for a new account or a change of name.
     pub(super) fn new_username(&self, field: &'static str, text: &str) -> Result<Username> {
         Username::parse_new(field, text, &self.accounts.reserved_usernames)
     }

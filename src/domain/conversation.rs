@@ -111,12 +111,12 @@ impl Domain {
         if seq < 0 {
             return Err(Error::invalid("seq", "is less than 0"));
         }
-        // A message is told before it is in the list, so the conversation says how many there are.
+        // A message is announced before it is in the list, so the conversation says how many there are.
         let conversation = self.require_conversation(Some(viewer), id).await?;
         let (user, seq) = (viewer.user, seq.min(conversation.seq));
         let is_shown = conversation.kind() != ConversationKind::Post;
         self.write(user, user.slot(), |tx| async move {
-            // First, as everywhere, so that nobody who delivers a message waits for this and is waited for.
+            // Locked first, as everywhere, so that it can't deadlock with the delivery of a message.
             log::lock(&tx, &[user]).await?;
             let moved = store::inbox::mark_read(&tx, user, id, seq).await?;
             notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;

@@ -20,7 +20,7 @@ pub use fan_out::{FanOut, wake};
 /// How many of the posts of one shard a rebuild takes.
 const REBUILD_POSTS: u32 = 800;
 const _: () = assert!(REBUILD_POSTS as usize == MAX_POSTS, "a shard may have all posts of a feed");
-/// How long a reader waits for somebody else's rebuild before it answers with what is there.
+/// How long a reader waits for another process's rebuild before it answers with what there is.
 const REBUILD_WAIT: Duration = Duration::from_secs(2);
 
 /// A page of a feed.
@@ -82,7 +82,7 @@ impl Domain {
         Ok(Skeleton { posts, built_at: self.clock.unix_millis(), rebuilding: false, degraded: true })
     }
 
-    /// Builds a feed that is not there, or waits until whoever is at it has done so.
+    /// Builds a missing feed, or waits for the process that is building it.
     pub async fn build_feed(&self, user: UserId) -> Result<()> {
         loop {
             match self.feeds.begin(user).await? {

@@ -28,7 +28,7 @@ pub enum Seen<V> {
 /// A page with all its rows that the viewer may see.
 #[derive(Debug)]
 pub struct FilledPage<V> {
-    /// Null stands for a row whose shard can't be read now.
+    /// Null marks a row whose shard can't be read now.
     pub slice: Slice<(Place, Option<V>)>,
     /// Where the next page begins if so many rows in a row were hidden that the page could not be filled.
     pub end: Option<Place>,
@@ -66,7 +66,7 @@ impl<V> Filling<V> {
     }
 
     fn is_full(&self) -> bool {
-        // One more tells whether there is a next page.
+        // One more row shows whether there is a next page.
         self.items.len() > self.page.size as usize
     }
 

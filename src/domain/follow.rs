@@ -55,7 +55,7 @@ impl GroupWrite for FollowWrite {
 }
 
 impl Domain {
-    /// Begins to follow somebody; again changes nothing.
+    /// Follows a user; does nothing if the viewer follows them already.
     pub async fn follow_user(&self, viewer: &Viewer, id: UserId) -> Result<()> {
         if id == viewer.user {
             return Err(Error::invalid("id", "is your own"));
@@ -68,7 +68,7 @@ impl Domain {
         self.set_follow(id, viewer.user, true).await
     }
 
-    /// Stops following somebody; again changes nothing.
+    /// Unfollows a user; does nothing if the viewer does not follow them.
     pub async fn unfollow_user(&self, viewer: &Viewer, id: UserId) -> Result<()> {
         self.require_user(Some(viewer), id).await?;
         self.set_follow(id, viewer.user, false).await
@@ -89,7 +89,7 @@ impl Domain {
         self.list_edges(viewer, Table::Following, (user.slot(), user.uuid()), page).await
     }
 
-    /// The users at the other ends of somebody's or something's edges; which these are may be a little old.
+    /// The users at the other ends of a user's or post's edges. The list may be slightly stale.
     pub(super) async fn list_edges(
         &self,
         viewer: Option<&Viewer>,

@@ -32,7 +32,7 @@ impl<'a> Taken<'a> {
         self.records[place] = Err(refusal);
     }
 
-    /// What each create is told. The keys of those that were refused are given back.
+    /// The answer for each create. Keys of refused creates are released.
     pub(super) async fn settle(self, tx: &Tx, fresh: &[usize]) -> Result<Vec<Result<Created<Uuid>>>> {
         let refused = fresh.iter().filter(|place| self.records[**place].is_err());
         let refused: Vec<Taking> = refused.map(|place| self.takings[*place]).collect();

@@ -1,4 +1,4 @@
-//! Who is told of what.
+//! Who is notified of what.
 //!
 //! A notification stands for one (receiver, kind, target) and gathers its actors:
 //!
@@ -12,7 +12,7 @@
 //! | MESSAGE | each other member   | the conversation  | who wrote                  |
 //!
 //! An actor is applied by version, so that events which come twice or out of order leave the same. One
-//! comment tells a person once, and nobody is told of what they did themselves.
+//! comment notifies a person once, and nobody is notified of what they did themselves.
 
 use std::collections::HashSet;
 
@@ -38,7 +38,7 @@ pub use crate::store::notification::MAX_ACTORS;
 /// How many receivers are written to at once because of one event.
 const RECEIVERS_AT_ONCE: usize = 8;
 
-/// Whether somebody may have to be told of this event.
+/// Whether this event may notify anyone.
 pub fn concerns(event: &Event) -> bool {
     match event {
         Event::PostCreated { mentions, .. } => !mentions.is_empty(),
@@ -145,7 +145,7 @@ impl Domain {
         Ok(())
     }
 
-    /// One transaction on the receiver's shard. What is gone meanwhile is not told.
+    /// One transaction on the receiver's shard. What was deleted meanwhile is skipped.
     async fn tell(&self, event_id: EventId, notice: &Notice) -> Result<()> {
         if let Some(post) = notice.post
             && matches!(self.tables.posts.get(post).await, Ok(None))

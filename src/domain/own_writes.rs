@@ -2,7 +2,7 @@
 //!
 //! After a commit the place in the shard's write-ahead log is remembered for the writer, in Redis, so
 //! that every process knows it. A replica serves that person only once it has replayed so far. What is
-//! not known (Redis is away, was flushed, another timeline) is read from the primary.
+//! not known (Redis is down, was flushed, another timeline) is read from the primary.
 
 use super::Domain;
 use crate::model::Result;

@@ -19,7 +19,7 @@ pub fn sees_user(viewer: Option<&Viewer>, user: &user::Model) -> bool {
     user.is_active() || viewer.is_some_and(|viewer| viewer.user == user.id())
 }
 
-/// A post is seen by whoever sees its author.
+/// A post is visible to everyone who sees its author.
 pub fn sees_post(viewer: Option<&Viewer>, post: &post::Model, author: &user::Model) -> bool {
     post.deleted_at.is_none() && sees_user(viewer, author)
 }
@@ -101,7 +101,7 @@ impl Domain {
         posts.remove(&id).ok_or_else(|| away.remove(&id).unwrap_or(Error::NotFound("post")))
     }
 
-    /// Whether a person's policy lets somebody else in.
+    /// Whether a user's contact policy admits another user.
     pub async fn admits(&self, policy: ContactPolicy, owner: UserId, other: UserId) -> Result<bool> {
         let follows = policy == ContactPolicy::Followers
             && self.tables.is_follower.get((owner, other)).await?.is_some();

@@ -128,7 +128,7 @@ impl Domain {
 
 fn merge(page: &WalkPage, parts: Vec<Part>) -> Walked {
     let mut away = None;
-    // Where each shard stands; those that are away stay there.
+    // The position in each shard; a shard that is down keeps its position.
     let (mut places, mut found): (Vec<(String, Uuid, bool)>, Vec<Uuid>) = (Vec::new(), Vec::new());
     for part in parts {
         let before = page.after.of(&part.shard);
@@ -189,7 +189,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(3), ..ProptestConfig::default() })]
 
-        /// Whatever lies where, and whichever shard is away now and then: each row once, and, while all
+        /// For any placement of rows, with shards going down at times: each row once, and, while all
         /// shards answer, in order.
         #[test]
         fn a_walk_shows_every_row_once(

@@ -78,7 +78,7 @@ impl<T: OutputType> Connection<T> {
 }
 
 impl<T: OutputType> Connection<T> {
-    /// Makes a page that was filled; what could not be read is told beside it.
+    /// Makes a page that was filled; errors of rows that could not be read go beside it.
     pub fn filled<V: Into<T>>(ctx: &Context<'_>, list: List, page: FilledPage<V>) -> Self {
         Self::filled_with(ctx, list, page, EmptyFields)
     }
@@ -97,7 +97,7 @@ impl<T: OutputType, E: Extra> Connection<T, E> {
         Self::build(slice.map(|(place, node)| (Cursor(place.encode(list)), node)), extra)
     }
 
-    /// Makes a page that was filled, and fields beside it; what could not be read is told beside it.
+    /// The same with extra fields.
     pub fn filled_with<V: Into<T>>(ctx: &Context<'_>, list: List, page: FilledPage<V>, extra: E) -> Self {
         add_error(ctx, page.unavailable);
         let slice = page.slice.map(|(place, row)| (place, row.map(Into::into)));

@@ -48,7 +48,7 @@ impl Check<'_> {
                 .iter_mut()
                 .enumerate()
                 .try_for_each(|(index, value)| self.value(&format!("{path}.{index}"), item, value)),
-            // One value stands for a list of it.
+            // A single value is coerced to a list.
             (value, BaseType::List(item)) => self.value(path, item, value),
             (Value::Number(number), BaseType::Named(name)) if name == "Int" => {
                 *number = int(number).ok_or_else(|| wrong(path, "is not of type Int"))?.into();

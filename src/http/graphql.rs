@@ -98,12 +98,12 @@ async fn answer(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Resul
     }
 }
 
-/// A place among the requests that run at once; nobody waits for one.
+/// A permit to run; a request without one is refused at once.
 pub fn request_permit(http: &Http) -> Result<SemaphorePermit<'_>, Answer> {
     http.requests.try_acquire().map_err(|_| overloaded())
 }
 
-/// What is told where too much goes on.
+/// The answer to a request that is over the limit.
 pub fn overloaded() -> Answer {
     telemetry::metrics().overload();
     let refusal = Error::RateLimited { retry_after_ms: 1000 }.into();

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue};
 /// What the answer is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
-    /// `application/graphql-response+json`: the status tells whether the operation was run.
+    /// `application/graphql-response+json`: the status says whether the operation was run.
     GraphqlResponse,
     /// `application/json`: 200 for whatever is a GraphQL request, as older clients want it.
     Json,

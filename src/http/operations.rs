@@ -26,7 +26,7 @@ pub const MAX_OPERATIONS: usize = 32;
 /// The longest id that a client may give to an operation, in bytes.
 pub const MAX_ID: usize = 128;
 
-/// What an operation tells its client.
+/// A message of an operation to its client.
 #[derive(Clone, Copy)]
 pub enum Outcome<'a> {
     Next(&'a Response),
@@ -35,7 +35,7 @@ pub enum Outcome<'a> {
     Complete,
 }
 
-/// How a protocol writes what the operation with this id tells.
+/// How a protocol encodes the messages of the operation with this id.
 pub type Write = fn(&str, Outcome<'_>) -> String;
 
 /// What is written for the client, if anything; after the last one the operation is over.
@@ -53,13 +53,13 @@ impl Event {
         Self { text: Some(text), last: Some(id) }
     }
 
-    /// The operation is over, and the client is not told so.
+    /// The operation has ended, without a message to the client.
     const fn silent_end(id: Arc<str>) -> Self {
         Self { text: None, last: Some(id) }
     }
 }
 
-/// What an operation tells, until it is over or stopped.
+/// The messages of an operation, until it ends or is stopped.
 pub type Events = BoxStream<'static, Event>;
 
 /// The ids of the operations that run; shared by all who start and stop them.

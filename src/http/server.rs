@@ -72,10 +72,10 @@ struct Acceptor {
     closing: Closing,
 }
 
-/// How connections end: those that are open are told so with their next answer.
+/// How connections end: open ones are closed with their next response.
 #[derive(Clone)]
 struct Closing {
-    /// Nothing is accepted any more, so that who is told so finds nobody here when it connects again.
+    /// The listener is closed, so that a client that is told to reconnect does not come back here.
     began: CancellationToken,
     linger: Duration,
 }

@@ -24,7 +24,7 @@ pub struct Http(Arc<Shared>);
 pub struct Shared {
     pub app: App,
     pub cors: Cors,
-    /// Each running request holds one; nobody waits for one.
+    /// Each running request holds one; requests never wait for one.
     pub requests: Semaphore,
     /// Each socket and each event stream holds one.
     pub connections: ConnectionLimits,

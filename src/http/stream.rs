@@ -91,7 +91,7 @@ async fn answer(streams: &Streams, parts: &Parts, body: Body, id: &RequestId) ->
     }
 }
 
-/// Runs the operation of the request, and streams what it tells.
+/// Runs the operation of the request, and streams its events.
 async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Result<Response, Answer> {
     if !takes_events(&parts.headers) {
         let message = "Accept text/event-stream.";
@@ -121,7 +121,7 @@ async fn distinct(http: &Http, parts: &Parts, body: Body, id: &RequestId) -> Res
     Ok(response)
 }
 
-/// Reserves a stream for whoever asks.
+/// Reserves a stream for the caller.
 async fn reserve(streams: &Streams, parts: &Parts) -> Result<Response, Answer> {
     let viewer = viewer(streams, &parts.headers).await?;
     let token = reservation::reserve(streams, viewer)?;

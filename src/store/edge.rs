@@ -171,7 +171,7 @@ fn gone() -> Error {
     Error::internal(anyhow::anyhow!("a mirror went while it was locked"))
 }
 
-/// Writes how mirrors stand, whatever their versions were. Only for who holds them, and has read the edges since.
+/// Overwrites mirrors, whatever their versions. The caller must hold their locks and have read the edges since.
 async fn write_all(tx: &Tx, table: Table, edges: &[((Uuid, Uuid), Known)]) -> Result<()> {
     if edges.is_empty() {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::model::{Error, Result};
 
 /// A kind of write of which several can be made in one transaction.
 pub trait GroupWrite: Sized + Send + Sync + 'static {
-    /// What a request is told of its write.
+    /// The answer to a request for a write.
     type Made: Send + 'static;
 
     /// The slot that it writes to.

@@ -11,7 +11,7 @@ use crate::store::shard::Shard;
 /// The shortest pause between two batches.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Rewrites batch after batch, each backfill in its turn, until nothing is left, somebody else is at it, or
+/// Rewrites batch after batch, each backfill in turn, until nothing is left, another worker runs it, or
 /// `stopping`. Between two batches it pauses for as long as the first took: half of the time is the others'.
 pub async fn run(shard: &Shard, backfills: &[Backfill], stopping: &CancellationToken) -> Result<()> {
     for backfill in backfills {

@@ -24,9 +24,9 @@ use crate::model::event::Event;
 use crate::model::id::EventId;
 use crate::model::{Error, Result};
 
-/// How long the server waits for an ack before it gives the event to somebody else.
+/// How long the server waits for an ack before it redelivers the event.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// How often it is told that an effect is still under way.
+/// How often a running effect extends that time.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// How long an effect may take.
 const MAX_TIME: Duration = Duration::from_mins(1);

@@ -15,7 +15,7 @@ const ERROR: &str = "Fowergram-Error";
 const DELIVERIES: &str = "Fowergram-Deliveries";
 const SUBJECT: &str = "Fowergram-Subject";
 
-/// An event that waits for somebody to look at it.
+/// An event that waits for an operator.
 #[derive(Debug, Clone)]
 pub struct DeadEvent {
     /// Its place in the stream of dead events.
@@ -51,7 +51,7 @@ pub(super) async fn dead_letter(
     headers.insert(DELIVERIES, deliveries.to_string());
     headers.insert(SUBJECT, message.subject.as_str());
     if let Ok(info) = message.info() {
-        // Two workers may give up the same delivery.
+        // Two workers may dead-letter the same delivery.
         headers.insert(NATS_MESSAGE_ID, format!("{effect}.{}", info.stream_sequence));
     }
     bus.publish_with_headers(bus.full(&format!("dead.{effect}")), headers, message.payload.clone()).await

@@ -53,7 +53,7 @@ impl ImageProcessor {
                 Ok(Ok(processed)) => Ok(processed),
                 Ok(Err(Failure::Rejected(why))) => Err(Error::MediaRejected(why)),
                 Ok(Err(fault)) => Err(Error::internal(fault)),
-                // A decoder that panics has met a file that nobody should see.
+                // A file that makes the decoder panic is rejected.
                 Err(_) => Err(Error::MediaRejected("it can't be read".into())),
             }
         };

@@ -34,7 +34,7 @@ pub async fn run(domain: Domain, shard: usize, stopping: CancellationToken) {
     }
 }
 
-/// One round on all shards, for who wants it done now. The first shard that can't be read is the error;
+/// One round on all shards, at once. The first shard that can't be read is the error;
 /// the others are done.
 pub async fn once(domain: &Domain) -> Result<Reconciled> {
     let shards = 0..domain.store.shards().len();

@@ -2,7 +2,7 @@
 //!
 //! A claim lies in the slot of its name, its user on another shard, so that no transaction covers both.
 //! **A claim counts only if the user's row names it**; what a crash left half-way is settled by
-//! [`Domain::reconcile_claim`], inline by whoever wants the name, or by the worker.
+//! [`Domain::reconcile_claim`], inline by the next request for the name, or by the worker.
 
 mod hold;
 mod name;

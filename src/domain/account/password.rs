@@ -16,7 +16,7 @@ use crate::model::{Error, Result};
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 /// The cost of guessing is estimated from this many characters: the estimate is quadratic.
 const ESTIMATED: usize = 100;
-/// How many may wait for a hasher; more are told to come back.
+/// How many may wait for a hasher; more are refused.
 const WAITING: usize = 64;
 const RETRY_AFTER_MS: u64 = 1000;
 
@@ -74,7 +74,7 @@ impl Hasher {
         }
     }
 
-    /// Hashes a new password, unless it is easy to guess for who knows these texts about the user.
+    /// Hashes a new password, unless it is easy to guess with these texts about the user.
     pub async fn hash(
         &self,
         field: &'static str,

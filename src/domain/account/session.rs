@@ -17,7 +17,7 @@ use crate::model::{Error, Result};
 use crate::store::{Tx, session, user};
 
 /// How long the same refresh token gets the same successor: a phone that did not hear the answer asks
-/// again. Later it is somebody else who asks.
+/// again. A later use counts as theft.
 const REPEAT: Duration = Duration::seconds(10);
 /// Characters of the text that names a device.
 const DEVICE: usize = 100;

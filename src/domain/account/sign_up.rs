@@ -129,7 +129,7 @@ impl Domain {
         self.signed_in(Arc::new(draft.user.clone()), &draft.opening.token)
     }
 
-    /// The last step, which the reconciler does for whoever can't.
+    /// The last step. If this process dies before, the reconciler does it.
     pub async fn confirm_names(&self, held: &HeldNames) {
         futures_util::future::join(self.confirm(&held.username), self.confirm(&held.email)).await;
     }

@@ -5,7 +5,7 @@ use crate::model::id::{ConversationId, UserId};
 use crate::model::{Error, Result};
 use crate::store::{Tx, conversation};
 
-/// The number of a change that is no new message; streams and lists are told of it. `left` are those who took
+/// The number of a change that is not a new message; streams and lists are notified of it. `left` are those who took
 /// part before it, and do not any more.
 pub(in crate::domain) async fn next_change(
     tx: &Tx,

@@ -73,7 +73,7 @@ impl Domain {
         let (direct, slot) = new.room(starter, &key);
         let request = &Request::new("startConversation", key, new)?;
         match self.require_may_message(viewer, &new.members).await {
-            // One that is there is found, whoever may begin one now.
+            // An existing conversation is found even if a new one could not be started now.
             Err(refusal @ Error::Forbidden(_)) if direct.is_some() => {
                 self.direct_with(viewer, new.members[0]).await?.ok_or(refusal)?;
             }
@@ -100,7 +100,7 @@ impl Domain {
         .await
     }
 
-    /// Takes somebody into a group, or out of it. Everybody in it may bring others and leave; only who has been
+    /// Adds a user to a group, or removes one. Everybody in it may bring others and leave; only who has been
     /// in it longest may take others out. In and out of the thread of a post goes everybody alone.
     pub async fn set_conversation_member(
         &self,

@@ -78,7 +78,7 @@ impl Domain {
                     What::Message(message) => Some(message.sender()),
                     What::Read(_) => None,
                 });
-                // Of a thread with more writers than inboxes, those who wrote just now are told as well.
+                // In a thread with more writers than inboxes, recent writers are notified as well.
                 let also: Vec<UserId> = senders.chain(left.iter().copied()).collect();
                 let members = member::newest_and(&connection, id, MAX_INBOXES, &also).await?;
                 let members = members.into_iter().map(|member| (member.user(), member)).collect();
@@ -120,7 +120,7 @@ async fn take_over(tx: &Tx, news: &News, users: &[UserId]) -> Result<Option<i64>
     let (mut updates, mut entries, mut behind) = (Vec::new(), Vec::new(), None);
     for user in users {
         let (Some(member), known) = (news.members.get(user), known.get(user)) else { continue };
-        // They have left since, and perhaps come back: the event of that tells them.
+        // They have left since, and perhaps rejoined: the event of that covers it.
         if known.is_some_and(|known| known.change > news.change()) {
             continue;
         }
@@ -160,13 +160,13 @@ impl News {
             && first.is_some_and(|first| matches!(first.what, What::Read(_)))
     }
 
-    /// Up to which change a member was told of the conversation.
+    /// Up to which change the member's log covers the conversation.
     fn logged(&self, member: &Member, known: Option<&Known>) -> i64 {
         let logged = match known {
             Some(known) if known.is_in => known.logged_change,
             _ => member.joined_change,
         };
-        // In a thread with more writers than inboxes nobody is told what was written long before.
+        // In a thread with more writers than inboxes, old messages are not delivered.
         let is_thread = self.standing.conversation.kind() == ConversationKind::Post;
         logged.filter(|logged| !is_thread || *logged >= self.after - MAX_CHANGES).unwrap_or(self.after)
     }
@@ -175,7 +175,7 @@ impl News {
         self.changes.iter().filter(move |changed| changed.change > change)
     }
 
-    /// What is to be told to a member: the messages, and, where there is one, how far the other has read.
+    /// What to deliver to a member: the messages, and, where there is one, how far the other has read.
     fn entries(&self, user: UserId, logged: i64) -> impl Iterator<Item = Entry> {
         let is_direct = self.standing.conversation.kind() == ConversationKind::Direct;
         self.newer_than(logged).filter_map(move |changed| match &changed.what {
@@ -206,7 +206,7 @@ impl News {
             .collect();
         let sent = || messages.iter().filter(|message| message.sent_change > logged);
         let newest = sent().max_by_key(|message| message.seq);
-        // Whoever writes has read; whoever joins has nothing to read yet.
+        // A writer has read everything; a new member has nothing to read yet.
         let own = messages.iter().filter(|message| message.sender_id == member.user_id);
         let own = own.map(|message| message.seq).max().unwrap_or(0);
         let is_new = !known.is_some_and(|known| known.is_in) && member.joined_change.is_some();

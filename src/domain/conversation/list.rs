@@ -36,7 +36,7 @@ pub struct Listed {
     /// The post whose thread it is.
     pub post: Option<VisiblePost>,
     pub members: Option<Arc<Vec<Member>>>,
-    /// None inside of it: nobody has written.
+    /// The inner `None`: there is no message yet.
     pub last_message: Option<Option<Arc<message::Model>>>,
     /// The members and senders on the page whom the viewer may see.
     pub people: Arc<People>,

@@ -79,7 +79,7 @@ impl Domain {
         }
     }
 
-    /// The direct conversation of the viewer and somebody else, if they have one.
+    /// The direct conversation of the viewer and another user, if they have one.
     pub(in crate::domain) async fn direct_with(
         &self,
         viewer: &Viewer,

@@ -1,4 +1,4 @@
-//! Who is typing: told to those who are there, and never stored.
+//! Typing indicators: sent to current listeners, never stored.
 
 use time::Duration;
 
@@ -9,12 +9,12 @@ use crate::model::id::ConversationId;
 use crate::model::typing::Typing;
 use crate::model::{Error, Result, clock};
 
-/// For how long somebody counts as typing who has said so once.
+/// How long a typing signal lasts.
 const LASTS: Duration = Duration::seconds(6);
 
 impl Domain {
-    /// Says that the viewer is typing in a conversation; whoever may read it may. Lost where nobody listens,
-    /// or NATS is away.
+    /// Signals that the viewer, who must be able to read the conversation, is typing. Lost if there is no
+    /// listener or NATS is down.
     pub async fn set_typing(&self, viewer: &Viewer, id: ConversationId) -> Result<()> {
         self.require_conversation(Some(viewer), id).await?;
         let typing = Typing { user: viewer.user, until: clock::to_millis(self.clock.now() + LASTS) };

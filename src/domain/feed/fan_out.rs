@@ -64,7 +64,7 @@ impl GroupWork for Pages {
         let rests = self.first_pages(&mut changes).await;
         for (waiting, change) in group.into_iter().zip(changes) {
             let rest = |rests: &HashMap<UserId, Rest>| rests.get(&change.author).copied().flatten();
-            // Whoever gave up waiting is told again.
+            // An event that stopped waiting is delivered again.
             let _ =
                 waiting.answer.send(rests.as_ref().map(|rests| (change, rest(rests))).map_err(Clone::clone));
         }

@@ -203,7 +203,7 @@ impl Domain {
         self.blob.delete(&[original_key(id)]).await
     }
 
-    /// The file can't be shown; its owner is told why.
+    /// The file can't be shown; the reason is kept for its owner.
     pub async fn reject_media(&self, id: MediaId, reason: &str) -> Result<()> {
         self.store.tx(id.slot(), |tx| async move { media::fail(&tx, id, reason).await }).await?;
         self.delete_original(id).await

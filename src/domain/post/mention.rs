@@ -7,7 +7,7 @@ use crate::model::id::UserId;
 use crate::store::claim;
 
 impl Domain {
-    /// The users whom a text mentions. A name whose shard can't be asked counts as none: somebody else's
+    /// The users whom a text mentions. A name whose shard can't be asked is left out: another shard's
     /// dead shard must not keep a post from being made.
     pub(in crate::domain) async fn mentioned(&self, text: &str) -> Vec<UserId> {
         let names: Vec<Name> = text::mentions(text).iter().map(Name::username).collect();

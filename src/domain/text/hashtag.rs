@@ -43,7 +43,7 @@ pub fn hashtags(text: &str) -> Vec<String> {
 pub fn normal(name: &str) -> Option<String> {
     let visible = IGNORABLE.replace_all(name, "");
     let folded: String = visible.nfkc().collect::<String>().to_lowercase().nfkc().collect();
-    // A capital I with a dot leaves a dot behind, which nobody types.
+    // A capital I with a dot leaves a combining dot, which is never typed.
     let folded: String = folded.replace("i\u{307}", "i").nfkc().collect();
     let is_tag = ALPHABETIC.is_match(&folded) && folded.chars().count() <= MAX_LENGTH;
     (is_tag && folded.chars().all(is_part_of_word)).then_some(folded)

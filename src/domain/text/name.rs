@@ -38,7 +38,7 @@ const OFFICIAL: &[&str] = &[
 ];
 
 /// Names that nobody can sign up with because they mean something to programs or in addresses of pages. `horne` looks
-/// like `home`, and is somebody's name.
+/// like `home`, and is a surname.
 const WORDS: &[&str] = &[
     "about",
     "account",
@@ -104,7 +104,7 @@ impl Username {
         Ok(Self(text.to_owned()))
     }
 
-    /// A name that somebody takes. `reserved` are names beside those that nobody can take in any case. Older accounts
+    /// A name for a new account or a change of name. `reserved` are names beside the built-in ones. Older accounts
     /// may have names that can't be taken any more.
     pub fn parse_new(field: &'static str, text: &str, reserved: &[String]) -> Result<Self> {
         let name = Self::exact(field, text)?;

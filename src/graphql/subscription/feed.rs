@@ -22,7 +22,7 @@ impl FeedSubscription {
         after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
         let user = ctx.require_viewer()?.user;
-        // What is not kept can't change: the feed is built for whoever listens to it.
+        // A feed that is not cached gets no changes, so it is built for its listener.
         ctx.domain().build_feed(user).await?;
         let clock = ctx.domain().clock.clone();
         let prepare = |changes| async { Ok(ready(changes)) };

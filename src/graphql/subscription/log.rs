@@ -1,4 +1,4 @@
-//! What a user's log tells, as events.
+//! The entries of a user's log, as events.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -36,7 +36,7 @@ pub fn reader(
     }
 }
 
-/// The event of something that the log tells.
+/// The event of a log entry.
 pub fn event(head: Head, logged: Logged) -> Event {
     match logged {
         Logged::Notification { shown, at } => Event::Notification(NotificationEvent::new(head, shown, at)),

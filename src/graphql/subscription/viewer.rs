@@ -42,7 +42,7 @@ impl EventTopic {
     const ALL: [Self; 6] =
         [Self::Notification, Self::Feed, Self::Message, Self::Read, Self::Follow, Self::Session];
 
-    /// The topic of the log that tells of it, if one does.
+    /// The topic of the log that covers it, if any.
     const fn logged(self) -> Option<LogTopic> {
         match self {
             Self::Notification => Some(LogTopic::Notification),
@@ -54,7 +54,7 @@ impl EventTopic {
     }
 }
 
-/// What one of the parts of the stream tells.
+/// An event of one part of the stream.
 enum Part {
     Log(Item<Logged>),
     Feed(Item<FeedChange>),
@@ -139,13 +139,13 @@ fn log_part(
     live::stream(handle, after.map(|after| after.log), reader).map(|item| Ok(Part::Log(item?))).boxed()
 }
 
-/// A feed that can't be read, because Redis is away, keeps nothing else of the stream waiting. Whoever had to
-/// wait for it may have missed something, and is told so.
+/// A feed that can't be read because Redis is down does not delay the rest of the stream. A subscriber that had
+/// to wait for it may have missed something, and gets a gap event.
 fn feed_part(domain: Domain, hub: Hub, user: UserId, after: Option<Places>) -> Parts {
     let begin = async move {
         let mut gap = None;
         let handle = loop {
-            // What is not kept can't change: the feed is built for whoever listens to it.
+            // A feed that is not cached gets no changes, so it is built for its listener.
             let built = domain.build_feed(user).await;
             match built.and(hub.attach(Topic::Feed(user)).await) {
                 Ok(handle) => break handle,

@@ -9,7 +9,7 @@ use crate::model::Error;
 /// A close reason and its code must fit into a control frame.
 const MAX_REASON: usize = 123;
 
-/// Why a socket ends. Clients try again after 1001, 1013, 4403 and 4408, and give up after the others.
+/// Why a socket ends. Clients reconnect after 1001, 1013, 4403 and 4408, and not after the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
     code: u16,

@@ -119,7 +119,7 @@ impl ToClient<'_> {
     }
 }
 
-/// What an operation tells, as a message.
+/// An operation's event as a protocol message.
 pub fn write(id: &str, outcome: Outcome<'_>) -> String {
     match outcome {
         Outcome::Next(payload) => ToClient::Next { id, payload },

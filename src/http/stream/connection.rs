@@ -105,7 +105,7 @@ impl Connection {
         Self { http: http.clone(), viewer, operations, arrivals, write, _user_permit: user_permit }
     }
 
-    /// Serves until all is told, the session ends, the client goes or the process stops. In the last case
+    /// Serves until all operations end, the session ends, the client disconnects or the process stops. In the last case
     /// what was accepted comes to its end, and the answer ends without a `complete` for subscriptions,
     /// which would tell clients not to come back.
     pub async fn run(mut self, sink: EventSink) {

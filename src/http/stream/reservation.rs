@@ -94,12 +94,12 @@ impl Reservation {
     }
 }
 
-/// What a token says that is nobody's, another viewer's, another process's or used.
+/// The answer to a token that is unknown, used, another viewer's or another process's.
 pub fn unknown() -> Answer {
     Answer::rejected(StatusCode::NOT_FOUND, Code::NotFound, "There is no such stream; reserve one with PUT.")
 }
 
-/// The stream with this token, for who reserved it. A token alone opens the stream, but stands in
+/// The stream with this token, for the viewer who reserved it. A token alone opens the stream, but stands in
 /// addresses and so in logs: what runs on it needs the access token as well.
 pub fn of(streams: &Streams, token: &str, viewer: Option<&Viewer>) -> Result<Arc<Reservation>, Answer> {
     let reserved = streams.find(token).ok_or_else(unknown)?;

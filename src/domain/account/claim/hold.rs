@@ -10,7 +10,7 @@ use crate::store::{claim, user};
 
 /// How long a claim waits for the row that names it.
 const PENDING: Duration = Duration::seconds(60);
-/// How long a name that was given up is kept for its former owner.
+/// How long a released name is kept for its former owner.
 const RESTING: Duration = Duration::days(30);
 
 /// A pending claim, and what the name was to its user before.
@@ -53,7 +53,7 @@ impl Domain {
         }
     }
 
-    /// Makes a pending claim last. The reconciler does the same for whoever can't.
+    /// Confirms a pending claim. If this process dies before, the reconciler does it.
     pub(in crate::domain) async fn confirm(&self, held: &Held) {
         let confirmed =
             claim::Model { state: ClaimState::Confirmed as i16, fence: None, ..held.claim.clone() };

@@ -1,4 +1,4 @@
-//! Settling claims that nobody confirmed in time.
+//! Settles claims that were not confirmed in time.
 
 use futures_util::future::join_all;
 use time::Duration;

@@ -31,7 +31,7 @@ const FRESH: Duration = Duration::from_millis(800);
 const KNOWN: usize = 200_000;
 /// How often the known ones are looked through when there are too many.
 const PRUNE_MS: i64 = 1000;
-/// Added to a token's lifetime, after which nobody asks for its session any more.
+/// Added to a token's lifetime, after which its session is not asked for any more.
 const MARGIN_MS: i64 = 60_000;
 /// How often an open socket looks at the clock.
 const LOOK: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Revoked {
     /// Until when each is to be known, unix ms.
     until: HashMap<SessionId, i64>,
-    /// When those were removed that nobody asks for any more, unix ms.
+    /// When entries that are not needed any more were removed last, unix ms.
     pruned_at: i64,
 }
 
