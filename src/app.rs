@@ -207,7 +207,7 @@ impl App {
     }
 }
 
-/// Fails where Redis is known to be of a kind that can't hold the feeds. One that is down may be used when it comes.
+/// Fails if Redis is of a kind that can't hold the feeds. A Redis that is down is used once it is up.
 async fn refuse_unsupported(feeds: &Feeds) -> anyhow::Result<()> {
     match tokio::time::timeout(READY_TIMEOUT, feeds.ready()).await {
         Ok(Err(fault @ (ServerFault::RedisCluster | ServerFault::RedisSentinel))) => {

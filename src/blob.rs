@@ -66,8 +66,8 @@ pub struct Object {
 }
 
 impl Blob {
-    /// Connects to no storage yet, but asks for keys where the settings have none. Fails where there are none, or the
-    /// settings make no sense.
+    /// Does not connect to the storage yet, but looks for keys if the settings have none. Fails if there are none, or
+    /// if the settings are invalid.
     pub async fn open(config: &StorageConfig, clock: Clock) -> anyhow::Result<Self> {
         let credentials = connection::credentials(config).await?;
         let keys = connection::current(&credentials).await?;
@@ -82,7 +82,7 @@ impl Blob {
         })
     }
 
-    /// Keeps temporary keys good that addresses are signed with, until dropped; ends at once where keys last.
+    /// Renews temporary keys before they end, until dropped. Returns at once if the keys are permanent.
     pub async fn renew_keys(self) {
         while let Some(end) = self.signer.keys_end() {
             let left = end.duration_since(self.clock.now().into()).unwrap_or_default();

@@ -31,7 +31,7 @@ pub(super) struct Signer {
     today: ArcSwapOption<Day>,
 }
 
-/// Whom the storage takes the signer for.
+/// The keys to sign with.
 struct Keys {
     access_key: String,
     secret: SecretString,

@@ -105,7 +105,7 @@ fn options(config: &NatsConfig) -> anyhow::Result<ConnectOptions> {
         }
     };
     let tls = config.tls();
-    // A server that does not ask for TLS must not get what was meant to be secret.
+    // Don't send credentials in the clear to a server that does not ask for TLS.
     let mut options = options.require_tls(!tls.is_empty());
     if let Some(authorities) = tls.ca {
         options = options.add_root_certificates(authorities);
@@ -116,10 +116,10 @@ fn options(config: &NatsConfig) -> anyhow::Result<ConnectOptions> {
     Ok(options)
 }
 
-/// Why no server of these could be used. The client keeps texts alone.
+/// Why none of these servers could be used. The client keeps the errors as texts only.
 fn fault(servers: &[Server]) -> Option<ServerFault> {
     let faults = servers.iter().filter_map(|server| server.last_error.as_deref()).map(meaning);
-    // A server that can be reached says more than one that can't.
+    // The answer of a server that was reached says more.
     faults.reduce(|one, other| if one == ServerFault::Unreachable { other } else { one })
 }
 

@@ -1,7 +1,7 @@
-//! Posts that come into feeds and go from them, for many readers with one script.
+//! Adds posts to the feeds of many readers, and removes them, with one script.
 //!
-//! A script handles some hundred posts, so that what a call costs is shared, and Redis answers others in between. It
-//! returns positions only of feeds that have listeners.
+//! A script handles a few hundred posts: enough to share the cost of a call, and few enough for Redis to serve others in
+//! between. It returns positions only of feeds that have listeners.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -15,12 +15,12 @@ use crate::model::stream::Position;
 
 /// The most posts in one script.
 const MAX_SCRIPT: usize = 250;
-/// How far a feed and its log may grow over their bounds before they are cut.
+/// How far a feed and its log may exceed their bounds before they are trimmed.
 const SLACK: usize = 16;
-/// For how long a feed counts as listened to, in seconds; a listener says so again every 5 s.
+/// How long a feed counts as listened to, in seconds; listeners renew it every 5 s.
 const LISTENED_SECONDS: u64 = 20;
 
-/// What comes into a reader's feed and goes from it.
+/// Changes of a reader's feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedUpdate {
     pub reader: UserId,
@@ -61,8 +61,7 @@ const COMMON: &str = r"
         end
     end";
 
-/// Adds posts to the feeds that are kept and do not have them. A feed whose posts were evicted, while what is known of
-/// it was not, is given up.
+/// Adds posts to cached feeds that lack them. A feed whose posts were evicted while its meta key was not is dropped.
 const ADD: &str = r"
     for i = 1, #KEYS do
         local feed, meta = KEYS[i], KEYS[i] .. ':meta'
@@ -127,7 +126,7 @@ fn script(body: &str) -> Script {
 }
 
 impl Feeds {
-    /// Changes feeds, those that are kept. The new positions of those that are listened to. Again changes nothing.
+    /// Changes the feeds that are cached, and returns the new positions of those with listeners. Idempotent.
     pub async fn update(&self, updates: &[FeedUpdate]) -> Result<Vec<(UserId, Position)>> {
         let mut changed = Vec::new();
         for (script, posts_of) in [

@@ -7,8 +7,8 @@ use url::Url;
 use super::tls::TlsFiles;
 use super::value::server_url;
 
-/// The parameters that the driver knows, and those of libpq that it takes under other names. It logs any
-/// other with its value, which may be a secret, and goes on without.
+/// The parameters that the driver knows. It ignores any other, and logs it with its value, which may be a
+/// secret.
 const PARAMETERS: [&str; 12] = [
     "sslmode",
     "sslrootcert",
@@ -24,9 +24,9 @@ const PARAMETERS: [&str; 12] = [
     "options",
 ];
 
-/// What a URL says.
+/// A parsed URL.
 pub(super) struct Address {
-    /// With what the driver takes in another sense than libpq brought to what libpq means.
+    /// Rewritten where the driver and libpq differ, so that it means what it means to libpq.
     pub url: Url,
     pub tls: TlsFiles,
 }

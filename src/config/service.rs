@@ -23,7 +23,7 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
-    /// What a value can't say of itself, and whether the files that are named can be used. One line, naming the
+    /// Checks settings against each other, and the files that they name. An error is one line that names the
     /// setting.
     pub fn check(&self) -> anyhow::Result<()> {
         self.redis.check()?;

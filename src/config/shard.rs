@@ -41,8 +41,7 @@ pub struct ShardConfig {
 }
 
 impl ShardConfig {
-    /// What addresses can't say of themselves, in one line that names the setting: of the files that they name, and
-    /// of each other.
+    /// Checks shard names and the files that addresses refer to. An error is one line that names the setting.
     pub fn check(&self) -> anyhow::Result<()> {
         let settings = [
             ("SHARDS", &self.shards),

@@ -22,8 +22,8 @@ impl TlsFiles {
         self.ca.is_none() && self.cert.is_none() && self.key.is_none()
     }
 
-    /// Whether they can be used together: an error names the setting and the file. The names are those of the
-    /// settings, in the order of the fields.
+    /// Reads the files, and checks that they fit together. An error names the setting and the file. The names of the
+    /// settings come in the order of the fields.
     pub fn check(&self, [ca, cert, key]: [&str; 3]) -> anyhow::Result<()> {
         let mut roots = RootCertStore::empty();
         if let Some(path) = &self.ca {

@@ -1,5 +1,5 @@
-//! The other sides of edges: what a user likes, and whom a user follows. A consumer keeps them, those of several events
-//! with one transaction.
+//! The mirrors of edges: what a user likes, and whom a user follows. A consumer writes them, several events in one
+//! transaction.
 
 use std::collections::BTreeMap;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError};
 
-/// The reason, as `/ready` and the logs say it behind the server's name. It quotes nothing that the server
-/// or the settings say, so that strangers may read it.
+/// The reason, as `/ready` and the logs show it after the server's name. It never quotes the server or the
+/// settings, so it may be public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerFault {
     Unreachable,
@@ -92,7 +92,7 @@ impl ServerFault {
     fn of_rustls(error: &rustls::Error) -> Option<Self> {
         match error {
             rustls::Error::InvalidCertificate(why) => Some(match why {
-                // Of an authority of the same name and another key, the signature is bad.
+                // BadSignature: the authority has the right name and another key.
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                     Self::UntrustedCertificate
                 }

@@ -1,7 +1,7 @@
-//! Work of many requests, done together.
+//! Groups requests for the same shard, so that they are handled together.
 //!
-//! Each shard has a queue. What arrives while a group of a shard is under way waits for it and goes with the next one,
-//! so that a busier process makes larger groups instead of more of them.
+//! Each shard has a queue. Requests that arrive while a group is running go with the next one, so a busier process makes
+//! larger groups, not more of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +20,17 @@ const MAX_GROUP: usize = 64;
 const QUEUE: usize = 8 * 1024;
 /// How many groups of a kind a shard may be given at once.
 const MAX_RUNNING: usize = 4;
-/// How long a group may take before the next one no longer waits for it: it may be held up by a lock that concerns
-/// none of the others.
+/// How long the next group waits for a running one, which may be blocked by a lock that does not concern the others.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// How often the other tasks of the process go first, before it is looked whether more requests have come.
+/// How often to yield to other tasks before a group is closed, so that more requests can join.
 const YIELDS: usize = 2;
 
-/// A kind of work that is done for several requests at once.
+/// Work that is done for several requests at once.
 pub trait GroupWork: Send + Sync + 'static {
     type Request: Send + 'static;
     type Answer: Send + 'static;
 
-    /// Does all of these, which concern one shard, and answers each.
+    /// Handles these requests, which belong to one shard, and answers each.
     fn run(&self, group: Vec<Waiting<Self::Request, Self::Answer>>) -> impl Future<Output = ()> + Send;
 }
 

@@ -1,8 +1,7 @@
-//! Writes of many requests, committed together: a shard is written to by one transaction of a kind at a time, and a
-//! request is answered when the transaction of its group is committed.
+//! Group commit: writes of many requests share a transaction, and each request is answered after its commit.
 //!
-//! A group that fails as a whole (a row that the database does not take, say) is made again one by one, so that a bad
-//! request fails alone.
+//! If a group fails as a whole (the database rejects a row, say), its writes are made one by one, so that only the bad
+//! request fails.
 
 use tokio_util::task::TaskTracker;
 
@@ -12,7 +11,7 @@ use crate::model::id::Slot;
 use crate::model::wal::WalPosition;
 use crate::model::{Error, Result};
 
-/// A kind of write of which several can be made in one transaction.
+/// A write that can share a transaction with others of its kind.
 pub trait GroupWrite: Sized + Send + Sync + 'static {
     /// The answer to a request for a write.
     type Made: Send + 'static;
@@ -20,11 +19,11 @@ pub trait GroupWrite: Sized + Send + Sync + 'static {
     /// The slot that it writes to.
     fn slot(&self) -> Slot;
 
-    /// Makes all of these writes, which lie on one shard, in this transaction. An answer for each, in their order; one
-    /// that is refused has left nothing behind. An error fails the transaction. It is run again after a
-    /// serialization failure or a deadlock, so it has no effects outside `Tx`.
+    /// Makes these writes, which belong to one shard, in this transaction, and returns an answer for each, in their
+    /// order. A refused write must leave nothing behind. An error fails the transaction. It is retried after a
+    /// serialization failure or a deadlock, so it must have no effects outside `Tx`.
     ///
-    /// Transactions of several processes run side by side: rows are locked in the order of their keys.
+    /// Several processes do this at once, so rows must be locked in the order of their keys.
     fn write(tx: &Tx, writes: &[Self]) -> impl Future<Output = Result<Vec<Result<Self::Made>>>> + Send;
 }
 

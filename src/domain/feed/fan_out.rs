@@ -1,9 +1,8 @@
 //! From a post to the feeds of those who follow its author.
 //!
-//! Posts whose authors lie on one shard and whose events arrive together are brought to feeds together: one query asks
-//! who follows these authors, and a reader who follows several of them is written to once. The followers of an author
-//! who has more than a page of them are gone through by the event that tells of the post, page after page, so that
-//! nobody else's post waits for that.
+//! Posts of authors of one shard whose events arrive together are delivered as a group: one query reads the authors'
+//! followers, and a reader who follows several of them is written once. An author with more than a page of followers is
+//! finished by the post's own event, page by page, so that other posts don't wait.
 
 use std::collections::{BTreeSet, HashMap};
 
