@@ -137,10 +137,28 @@ fn rate(output: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use fowergram::dev::Plan;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_script_runs() {
+        let dir = std::env::temp_dir().join(format!("fowergram-pgbench-{}", std::process::id()));
+        let plan = Plan { dir: dir.clone(), clusters: 1, replica: false, durable: false, first_port: None };
+        let servers = Servers::start(&plan, |_| ()).await.unwrap();
+        let pgbench = Pgbench::prepare(&servers, &dir, Rows { people: 10, posts: 10 }, 4).await.unwrap();
+        for script in Script::ALL {
+            let rate = pgbench.run(script, Duration::from_secs(1)).await;
+            assert!(rate.as_ref().is_ok_and(|rate| *rate > 0.0), "{script:?}: {rate:?}");
+        }
+        servers.stop().await;
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
     #[test]
     fn the_rate_is_found() {
         let output = "latency average = 0.5 ms\ntps = 7997.4 (without initial connection time)\n";
-        assert_eq!(super::rate(output), Some(7997.4));
-        assert_eq!(super::rate("pgbench (15)"), None);
+        assert_eq!(rate(output), Some(7997.4));
+        assert_eq!(rate("pgbench (15)"), None);
     }
 }

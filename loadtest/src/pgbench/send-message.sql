@@ -7,5 +7,5 @@ select array(select person_id from member where conversation_id = :conversation 
 update conversation set seq = :seq, change = :change where id = :conversation;
 insert into message (id, conversation_id, seq, sent_change, change, sender_id, idempotency_key, text, media_ids, created_at) values (gen_random_uuid(), :conversation, :seq, :change, :change, :sender, '019aa0c0-0000-7000-8800-000000000000', 'What the load wrote', '{}', now());
 update member set sent_seq = :seq where conversation_id = :conversation and person_id = :sender;
-insert into event (id, subject, payload) values (gen_random_uuid(), 'conversation.changed', '{"kind":"conversation_changed","conversation":"019aa0c0-0000-7000-8900-000000000000","change":1,"sent":{"seq":1,"sender":"019aa0c0-0000-7000-8200-000000000000","members":["019aa0c0-0000-7000-8200-000000000000","019aa0c0-0000-7000-8200-000000000001"],"at":1764115200000}}');
+insert into event (id, subject, payload) values (gen_random_uuid(), 'conversation.changed', '{"kind":"conversation_changed","conversation":"019aa0c0-0000-7000-8900-000000000000","change": 1,"sent":{"seq": 1,"sender":"019aa0c0-0000-7000-8200-000000000000","members":["019aa0c0-0000-7000-8200-000000000000","019aa0c0-0000-7000-8200-000000000001"],"at": 1764115200000}}');
 commit;
