@@ -35,6 +35,8 @@ const COMMITTED: usize = 4096;
 const MAP_PERIOD: Duration = Duration::from_secs(5);
 /// How long a part may take to say that it is there.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a starting process asks a slow Redis what kind of server it is.
+const MAX_FIRST_QUESTIONS: usize = 5;
 
 /// What a process does beside answering for its own health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,14 +209,19 @@ impl App {
     }
 }
 
-/// Fails if Redis is of a kind that can't hold the feeds. A Redis that is down is used once it is up.
+/// Fails if Redis is of a kind that can't hold the feeds. A Redis that is down, or too slow to say what it is, is used
+/// once it answers.
 async fn refuse_unsupported(feeds: &Feeds) -> anyhow::Result<()> {
-    match tokio::time::timeout(READY_TIMEOUT, feeds.ready()).await {
-        Ok(Err(fault @ (ServerFault::RedisCluster | ServerFault::RedisSentinel))) => {
-            anyhow::bail!("REDIS_URL: the server {fault}")
+    for _ in 0..MAX_FIRST_QUESTIONS {
+        match tokio::time::timeout(READY_TIMEOUT, feeds.ready()).await.unwrap_or(Err(ServerFault::TooSlow)) {
+            Err(fault @ (ServerFault::RedisCluster | ServerFault::RedisSentinel)) => {
+                anyhow::bail!("REDIS_URL: the server {fault}")
+            }
+            Err(ServerFault::TooSlow) => {}
+            _ => break,
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Whether a part can be used, and why not; the caller names it.

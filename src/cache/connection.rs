@@ -40,11 +40,15 @@ fn client(config: &RedisConfig) -> anyhow::Result<Client> {
 pub(super) async fn ready(connection: &ConnectionManager) -> Result<(), ServerFault> {
     let mut connection = connection.clone();
     redis::cmd("PING").query_async::<()>(&mut connection).await.map_err(|error| fault(&error))?;
-    // A user may be without the right to ask.
-    let info: Option<String> = redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok();
-    let mode =
-        info.as_deref().and_then(|info| info.lines().find_map(|line| line.strip_prefix("redis_mode:")));
-    match mode {
+    let info = match redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await {
+        Ok(info) => info,
+        Err(error) => match fault(&error) {
+            // A user may be without the right to ask.
+            ServerFault::MissingPermission => return Ok(()),
+            fault => return Err(fault),
+        },
+    };
+    match info.lines().find_map(|line| line.strip_prefix("redis_mode:")) {
         Some("cluster") => Err(ServerFault::RedisCluster),
         Some("sentinel") => Err(ServerFault::RedisSentinel),
         _ => Ok(()),
