@@ -64,6 +64,8 @@ pub struct Writes {
     comments: GroupCommit<post::comment::CommentWrite>,
     messages: GroupCommit<conversation::message::MessageWrite>,
     mirrors: GroupCommit<mirror::MirrorWrite>,
+    notices: GroupCommit<notification::NoticeWrite>,
+    inboxes: GroupCommit<conversation::inbox::InboxWrite>,
 }
 
 impl Writes {
@@ -75,6 +77,8 @@ impl Writes {
             comments: GroupCommit::new(store, tasks),
             messages: GroupCommit::new(store, tasks),
             mirrors: GroupCommit::new(store, tasks),
+            notices: GroupCommit::new(store, tasks),
+            inboxes: GroupCommit::new(store, tasks),
         }
     }
 }

@@ -24,6 +24,8 @@ use media::ImageProcessor;
 
 /// How many events are handled at once where several are handled together.
 const IN_GROUPS: usize = 256;
+/// The same for conversations, of which each has several members.
+const CONVERSATIONS: usize = 64;
 
 /// What follows from events, one entry each.
 fn effects(processor: &ImageProcessor) -> Vec<Effect> {
@@ -57,7 +59,8 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
                 _ => Ok(()),
             }
         })
-        .only("conversation.>"),
+        .only("conversation.>")
+        .at_once(CONVERSATIONS),
         Effect::new("media", uploaded, move |domain, _, event| {
             let processor = processor.clone();
             async move {
@@ -83,7 +86,8 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
         .at_once(IN_GROUPS),
         Effect::new("notification", notification::concerns, |domain, id, event| async move {
             domain.notify(id, &event).await
-        }),
+        })
+        .at_once(IN_GROUPS),
         Effect::new("read", read, |domain, _, event| async move {
             match event {
                 Event::ConversationRead { conversation, user, seq, at } => {

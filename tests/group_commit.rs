@@ -1,12 +1,20 @@
 //! Writes that are committed together: each is answered as if it had been alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use fowergram::app::Role;
+use fowergram::domain::Domain;
+use fowergram::model::Clock;
+use fowergram::model::event::Event;
+use fowergram::model::id::{CommentId, EventId, PostId, Slot, UserId};
 use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use time::Duration;
 
 use crate::harness::World;
-use crate::harness::client::text;
+use crate::harness::client::{Client, text};
 use crate::live::system;
 
 const COMMENT: &str = "mutation ($input: CreateCommentInput!) {
@@ -74,4 +82,123 @@ async fn messages_sent_at_once_are_numbered_without_holes() {
         .collect();
     assert_eq!(numbers, (1..=60).collect());
     world.close().await;
+}
+
+/// A user who is notified, and the posts of theirs that others like and comment on.
+struct Author {
+    id: UserId,
+    /// One to be liked, one to be commented on.
+    posts: [PostId; 2],
+}
+
+impl Author {
+    async fn sign_up(client: &Client, name: &str) -> Self {
+        let person = client.sign_up(name).await;
+        let id = UserId::parse("id", &person.id).expect("a user's id");
+        let (one, two) = (person.client.post("one").await, person.client.post("two").await);
+        Self { id, posts: [one, two].map(|post| PostId::parse("id", &post).expect("a post's id")) }
+    }
+}
+
+/// What many do to each of these authors, drawn with a fixed seed: the same for all but the ids of the author, the
+/// posts and the comments.
+fn events_for(authors: &[&Author]) -> Vec<Vec<(EventId, Event)>> {
+    let (clock, mut random) = (Clock::system(), StdRng::seed_from_u64(9));
+    let actors: Vec<UserId> = (0..12).map(|_| UserId::make(&clock, Slot::random())).collect();
+    let mut versions: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+    let mut events = vec![Vec::new(); authors.len()];
+    for _ in 0..150 {
+        clock.advance(Duration::milliseconds(1));
+        let id = EventId::make(&clock, Slot::random());
+        let (actor, about) = (random.random_range(0..actors.len()), random.random_range(0..4));
+        let version = versions.entry((actor, about)).or_default();
+        *version += 1;
+        let (user, active, version) = (actors[actor], *version % 3 != 0, *version);
+        for (author, events) in authors.iter().zip(&mut events) {
+            let (author, [liked, commented]) = (author.id, author.posts);
+            let event = match about {
+                0 => Event::UserFollowed { user: author, follower: user, active, version },
+                1 => Event::CommentCreated {
+                    comment: CommentId::make(&clock, author.slot()),
+                    post: commented,
+                    post_author: author,
+                    author: user,
+                    parent_author: None,
+                    mentions: vec![],
+                    n: None,
+                },
+                _ => Event::PostLiked { post: liked, author, user, active, version },
+            };
+            events.push((id, event));
+        }
+    }
+    events
+}
+
+/// Notifications that are written at once, and so together, are as if each had been written alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_written_together_are_as_if_each_had_been_alone() {
+    let world = World::new().await;
+    let (app, address) = world.api().await;
+    world.process(Role::Worker).await;
+    let client = Client::new(address);
+    let (ada, bob) = (Author::sign_up(&client, "ada").await, Author::sign_up(&client, "bob").await);
+    let [alone, together] = events_for(&[&ada, &bob]).try_into().expect("two authors");
+    let domain: &Domain = app.domain();
+    for (id, event) in &alone {
+        domain.notify(*id, event).await.expect("it is written");
+    }
+    let written = join_all(together.iter().map(|(id, event)| domain.notify(*id, event))).await;
+    assert!(written.iter().all(Result::is_ok), "{written:?}");
+    let shown = notifications(&world, &ada).await;
+    assert_eq!(shown, notifications(&world, &bob).await);
+    assert!(shown.len() >= 3, "{shown:?}");
+    // Again, in another order: nothing is new.
+    let written = join_all(together.iter().rev().map(|(id, event)| domain.notify(*id, event))).await;
+    assert!(written.iter().all(Result::is_ok), "{written:?}");
+    assert_eq!(shown, notifications(&world, &bob).await);
+    world.close().await;
+}
+
+/// The first notifications of many people, from two processes in opposite orders: nobody has a row for the numbers of their
+/// log yet, and both make it.
+#[tokio::test(flavor = "multi_thread")]
+async fn first_notifications_that_race_are_all_counted() {
+    let world = World::new().await;
+    let (one, other) = (world.process(Role::Worker).await, world.process(Role::Worker).await);
+    let (clock, slot) = (Clock::system(), Slot::random());
+    let receivers: Vec<UserId> = (0..200).map(|_| UserId::make(&clock, slot)).collect();
+    let follow = |user: &UserId| {
+        let follower = UserId::make(&clock, Slot::random());
+        (EventId::make(&clock, slot), Event::UserFollowed { user: *user, follower, active: true, version: 1 })
+    };
+    let (there, back): (Vec<_>, Vec<_>) =
+        (receivers.iter().map(follow).collect(), receivers.iter().rev().map(follow).collect());
+    let notify = async |domain: &Domain, events: &[(EventId, Event)]| {
+        let notified = join_all(events.iter().map(|(id, event)| domain.notify(*id, event))).await;
+        assert!(notified.iter().all(Result::is_ok), "{notified:?}");
+    };
+    tokio::join!(notify(one.domain(), &there), notify(other.domain(), &back));
+    let sql = "select count(*) as receivers, sum(unread_count) as unread, min(n) as least, max(n) as most,
+            (select sum(actor_count) from notifications) as actors from receivers";
+    let rows = world.rows(world.owner(&receivers[0].to_string()), sql).await;
+    // Each receiver has one notification with two actors, which the log tells twice, as it does of both followers.
+    assert_eq!(rows, [json!({ "receivers": 200, "unread": 200, "least": 4, "most": 4, "actors": 400 })]);
+    world.close().await;
+}
+
+/// What a person's notifications say, without the ids of the person and the posts. The times of likes and follows are
+/// left out: they depend on whether an actor's first comes first.
+async fn notifications(world: &World, author: &Author) -> Vec<Value> {
+    let id = author.id.uuid();
+    let sql = format!(
+        "select n.kind, n.actor_count, n.is_read, r.unread_count,
+            case when n.kind = 2 then n.created_at end::text as began,
+            case when n.kind = 2 then n.updated_at end::text as at,
+            slot_of(n.id) = slot_of(n.user_id) as is_in_slot,
+            array(select actor_id::text from notification_actors where notification_id = n.id and active
+                order by actor_id)::text as actors
+        from notifications n join receivers r using (user_id) where n.user_id = '{id}' order by n.kind"
+    );
+    world.rows(world.owner(&author.id.to_string()), &sql).await
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::target::{BATCH, PAGE, Target};
-use crate::domain::conversation::message::MAX_INBOXES;
 use crate::model::Result;
+use crate::model::conversation::MAX_INBOXES;
 use crate::model::id::{ConversationId, slot_of};
 use crate::store::audit::inbox::{self as audit, Entry, Member, Pair};
 

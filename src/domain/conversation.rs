@@ -122,7 +122,14 @@ impl Domain {
             notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
             if moved == Some(true) {
                 let topic = LogTopic::Read;
-                let read = Entry { user, topic, about: id.uuid(), actor: Some(user), version: seq.into() };
+                let read = Entry {
+                    user,
+                    topic,
+                    about: id.uuid(),
+                    actor: Some(user),
+                    version: seq.into(),
+                    event: None,
+                };
                 for (user, n) in log::append(&tx, &[read]).await? {
                     tx.emit(&Event::ReceiverLogged { user, n })?;
                 }

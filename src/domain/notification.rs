@@ -14,9 +14,11 @@
 //! An actor is applied by version, so that events which come twice or out of order leave the same. One
 //! comment notifies a person once, and nobody is notified of what they did themselves.
 
+mod write;
+
 use std::collections::HashSet;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -28,15 +30,14 @@ use crate::model::event::Event;
 use crate::model::id::{EventId, NotificationId, PostId, UserId, millis_of};
 use crate::model::notification::{Kind, Notice};
 use crate::model::page::{List, Place};
-use crate::model::stream::LogTopic;
 use crate::model::{Error, Result};
 use crate::store::notification::{self, Target};
-use crate::store::{inbox, log, post};
 
 pub use crate::store::notification::MAX_ACTORS;
+pub(super) use write::NoticeWrite;
 
 /// How many receivers are written to at once because of one event.
-const RECEIVERS_AT_ONCE: usize = 8;
+const RECEIVERS_AT_ONCE: usize = 16;
 
 /// Whether this event may notify anyone.
 pub fn concerns(event: &Event) -> bool {
@@ -136,49 +137,26 @@ fn notices(event_id: EventId, event: &Event) -> Vec<Notice> {
 }
 
 impl Domain {
-    /// Tells everybody whom the event concerns. May be run again, and out of order.
-    pub async fn notify(&self, event_id: EventId, event: &Event) -> Result<()> {
-        for notices in notices(event_id, event).chunks(RECEIVERS_AT_ONCE) {
-            let told = join_all(notices.iter().map(|notice| self.tell(event_id, notice))).await;
-            told.into_iter().collect::<Result<()>>()?;
+    /// Notifies everybody whom the event concerns. May be run again, and out of order.
+    pub async fn notify(&self, event: EventId, content: &Event) -> Result<()> {
+        let notices = notices(event, content).into_iter().map(|notice| NoticeWrite { event, notice });
+        let notified = notices.map(|write| self.notify_one(write)).collect::<Vec<_>>();
+        let mut notified = stream::iter(notified).buffer_unordered(RECEIVERS_AT_ONCE);
+        let mut result = Ok(());
+        while let Some(one) = notified.next().await {
+            result = result.and(one);
         }
-        Ok(())
+        result
     }
 
-    /// One transaction on the receiver's shard. What was deleted meanwhile is skipped.
-    async fn tell(&self, event_id: EventId, notice: &Notice) -> Result<()> {
-        if let Some(post) = notice.post
-            && matches!(self.tables.posts.get(post).await, Ok(None))
+    async fn notify_one(&self, write: NoticeWrite) -> Result<()> {
+        // A post on the receiver's own shard is looked at in the transaction.
+        if let Some(post) = write.post_elsewhere()
+            && self.tables.posts.get(post).await.is_ok_and(|post| post.is_none())
         {
             return Ok(());
         }
-        let work = |tx| async move {
-            let user = notice.receiver;
-            // First: what is read now is not changed by what takes a message or a post away.
-            log::lock(&tx, &[user]).await?;
-            if let Some(post) = notice.post.filter(|post| post.slot() == user.slot())
-                && !post::is_there(&tx, post).await?
-            {
-                return Ok(());
-            }
-            let mut is_read = false;
-            if let Some(change) = notice.change {
-                let known = inbox::known_message(&tx, user, notice.target, (notice.version, change)).await?;
-                if known.is_some_and(|known| known.is_muted || known.has_left || known.is_deleted) {
-                    return Ok(());
-                }
-                is_read = known.is_some_and(|known| known.is_read);
-            }
-            let recorded = notification::record(&tx, event_id, notice, is_read).await?;
-            let Some(mut n) = recorded else { return Ok(()) };
-            if notice.kind == Kind::Follow {
-                let (topic, about) = (LogTopic::Follow, notice.actor.uuid());
-                let followed = log::Entry { user, topic, about, actor: None, version: notice.version };
-                n = log::append(&tx, &[followed]).await?.first().map_or(n, |(_, last)| *last);
-            }
-            tx.emit(&Event::ReceiverLogged { user, n })
-        };
-        self.store.tx(notice.receiver.slot(), work).await
+        self.writes.notices.write(write).await.map(|_| ())
     }
 
     /// Takes back notifications whose target is gone.

@@ -2,6 +2,8 @@
 
 /// The most people in a group.
 pub const MAX_MEMBERS: i64 = 256;
+/// To how many inboxes a message goes at most: of a long thread, those who joined last.
+pub const MAX_INBOXES: i64 = 500;
 
 /// What a conversation is. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -110,17 +110,35 @@ pub struct Standing {
     pub last_message_at: Option<OffsetDateTime>,
 }
 
-/// The current state of a conversation.
-pub async fn standing(connection: &Connection, id: ConversationId) -> Result<Option<Standing>> {
-    let columns = &*COLUMNS;
-    let sql = format!(
-        "select {columns}, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
-        from conversations left join lateral (
-            select m.seq, m.created_at from messages m where m.conversation_id = conversations.id
-            order by m.seq desc limit 1
-        ) last on true where conversations.id = $1"
-    );
-    Standing::find_by_statement(sql_with(&sql, [id.uuid().into()])).one(connection).await.map_err(failure)
+/// Where conversations stand, by id.
+pub struct StandingById;
+
+impl Batch for StandingById {
+    type Key = ConversationId;
+    type Row = Standing;
+
+    fn slot(key: &ConversationId) -> Slot {
+        key.slot()
+    }
+
+    async fn fetch(
+        connection: &Connection,
+        keys: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Standing)>> {
+        let columns = &*COLUMNS;
+        let sql = format!(
+            "select {columns}, coalesce(last.seq, 0) as last_seq, last.created_at as last_message_at
+            from conversations left join lateral (
+                select m.seq, m.created_at from messages m where m.conversation_id = conversations.id
+                order by m.seq desc limit 1
+            ) last on true where conversations.id = any($1)"
+        );
+        let rows = Standing::find_by_statement(sql_with(&sql, [column(&keys, |key| key.uuid())]))
+            .all(connection)
+            .await
+            .map_err(failure)?;
+        Ok(rows.into_iter().map(|row| (row.conversation.id(), row)).collect())
+    }
 }
 
 #[derive(FromQueryResult)]

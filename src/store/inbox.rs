@@ -1,5 +1,7 @@
 //! Each member's list of conversations, on the member's shard. It is updated by events.
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, QueryResult};
 use time::OffsetDateTime;
@@ -7,10 +9,11 @@ use time::OffsetDateTime;
 use super::coalesce::Batch;
 use super::member::Member;
 use super::shard::failure;
+use super::statement::{array_literal, column};
 use super::{Connection, Tx, message, sql_with};
-use crate::model::Result;
 use crate::model::id::{ConversationId, Slot, UserId};
 use crate::model::page::Page;
+use crate::model::{Error, Result};
 
 /// One conversation in one member's list. It may lag behind the conversation.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
@@ -218,25 +221,50 @@ pub struct KnownMessage {
     pub is_read: bool,
 }
 
-/// What a user's list says of the message with this number, which was sent with the `change` of the conversation;
-/// nothing while the conversation is not in it.
-pub async fn known_message(
-    tx: &Tx,
-    user: UserId,
-    conversation: Uuid,
-    (seq, change): (i64, i64),
-) -> Result<Option<KnownMessage>> {
-    let sql = "select is_muted, left_at is not null and change >= $4 as has_left,
-            deleted_seqs @> $3::integer as is_deleted, read_seq >= $3 as is_read
-        from inbox where user_id = $1 and conversation_id = $2";
-    let values = [user.uuid().into(), conversation.into(), seq.into(), change.into()];
-    KnownMessage::find_by_statement(sql_with(sql, values)).one(tx.connection()).await.map_err(failure)
+/// Asks what a user's list says of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageOf {
+    pub user: UserId,
+    pub conversation: Uuid,
+    pub seq: i64,
+    /// The conversation's counter when it was sent.
+    pub change: i64,
+}
+
+#[derive(FromQueryResult)]
+struct KnownRow {
+    place: i64,
+    #[sea_orm(nested)]
+    known: KnownMessage,
+}
+
+/// What users' lists, all on one shard, say of messages: by the place of the question, those left out whose
+/// conversation is not in the list.
+pub async fn known_messages(tx: &Tx, asked: &[MessageOf]) -> Result<HashMap<usize, KnownMessage>> {
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql =
+        "select asked.place, is_muted, left_at is not null and inbox.change >= asked.change as has_left,
+            deleted_seqs @> asked.seq::integer as is_deleted, read_seq >= asked.seq as is_read
+        from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
+            with ordinality as asked (user_id, conversation_id, seq, change, place)
+        join inbox using (user_id, conversation_id)";
+    let values = [
+        column(asked, |asked| asked.user.uuid()),
+        column(asked, |asked| asked.conversation),
+        column(asked, |asked| asked.seq),
+        column(asked, |asked| asked.change),
+    ];
+    let rows =
+        KnownRow::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
+    let place = |row: &KnownRow| usize::try_from(row.place - 1).map_err(Error::internal);
+    rows.into_iter().map(|row| Ok((place(&row)?, row.known))).collect()
 }
 
 /// Up to which change of a conversation a user's list is current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub struct Known {
-    pub user_id: Uuid,
     /// The change counter as of which the membership is known.
     pub change: i64,
     /// Up to which change the user's log is complete; unknown for old entries.
@@ -245,21 +273,35 @@ pub struct Known {
     pub is_in: bool,
 }
 
-/// For these users, all on one shard: how current their lists are for a conversation.
-pub async fn known(tx: &Tx, conversation: ConversationId, users: &[UserId]) -> Result<Vec<Known>> {
-    let sql = "select user_id, change, logged_change, left_at is null as is_in from inbox
-        where conversation_id = $1 and user_id = any($2)";
-    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
-    Known::find_by_statement(sql_with(sql, [conversation.uuid().into(), users.into()]))
-        .all(tx.connection())
-        .await
-        .map_err(failure)
+#[derive(FromQueryResult)]
+struct KnownEntry {
+    user_id: Uuid,
+    conversation_id: Uuid,
+    #[sea_orm(nested)]
+    known: Known,
+}
+
+/// How current these users' lists, all on one shard, are for these conversations.
+pub async fn known(
+    tx: &Tx,
+    asked: &[(UserId, ConversationId)],
+) -> Result<HashMap<(UserId, ConversationId), Known>> {
+    let sql = "select user_id, conversation_id, change, logged_change, left_at is null as is_in
+        from unnest($1::uuid[], $2::uuid[]) as asked (user_id, conversation_id)
+        join inbox using (user_id, conversation_id)";
+    let values = [column(asked, |(user, _)| user.uuid()), column(asked, |(_, id)| id.uuid())];
+    let rows =
+        KnownEntry::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
+    let key =
+        |row: &KnownEntry| (UserId::from_row(row.user_id), ConversationId::from_row(row.conversation_id));
+    Ok(rows.into_iter().map(|row| (key(&row), row.known)).collect())
 }
 
 /// The minimum that a conversation's entry in a member's list must say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     pub user: UserId,
+    pub conversation: ConversationId,
     pub last_seq: i32,
     pub last_message_at: OffsetDateTime,
     /// Up to which message the user has read, unless the entry knows better.
@@ -267,18 +309,35 @@ pub struct Update {
     /// The change counter as of which the user was a member.
     pub change: i64,
     pub logged_change: i64,
+    /// The numbers of messages that were deleted.
+    pub deleted: Vec<i32>,
 }
 
-/// Brings members' entries for a conversation forward; all of one shard, whose logs are locked. `deleted` are the
-/// numbers of messages that were deleted.
-pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update], deleted: &[i32]) -> Result<()> {
+impl Update {
+    /// Makes one of two updates of the same entry.
+    pub fn merge(&mut self, other: Self) {
+        self.last_seq = self.last_seq.max(other.last_seq);
+        self.last_message_at = self.last_message_at.max(other.last_message_at);
+        self.read_seq = self.read_seq.max(other.read_seq);
+        self.change = self.change.max(other.change);
+        self.logged_change = self.logged_change.max(other.logged_change);
+        self.deleted.extend(other.deleted);
+    }
+}
+
+/// Brings members' entries forward, one update for each at most; all of one shard, whose logs are locked.
+pub async fn bring(tx: &Tx, updates: &[Update]) -> Result<()> {
+    if updates.is_empty() {
+        return Ok(());
+    }
     let sql = "insert into inbox
             (user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change, deleted_seqs)
-        select user_id, $1, last_seq, last_message_at, read_seq, change, logged_change,
-            (select coalesce(range_agg(int4range(seq, seq, '[]')), '{}') from unnest($8::integer[]) as deleted (seq))
-        from unnest($2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::bigint[], $7::bigint[])
-            as u (user_id, last_seq, last_message_at, read_seq, change, logged_change)
-        order by user_id
+        select user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change,
+            (select coalesce(range_agg(int4range(seq, seq, '[]')), '{}')
+                from unnest(deleted::integer[]) as deleted (seq))
+        from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::bigint[],
+                $7::bigint[], $8::text[])
+            as u (user_id, conversation_id, last_seq, last_message_at, read_seq, change, logged_change, deleted)
         on conflict (user_id, conversation_id) do update set
             last_seq = greatest(inbox.last_seq, excluded.last_seq),
             last_message_at = greatest(inbox.last_message_at, excluded.last_message_at),
@@ -292,20 +351,15 @@ pub async fn bring(tx: &Tx, conversation: ConversationId, updates: &[Update], de
             is_archived = inbox.is_archived and inbox.left_at is null,
             is_muted = inbox.is_muted and inbox.left_at is null,
             left_at = null";
-    let of = |read: fn(&Update) -> i32| updates.iter().map(read).collect::<Vec<i32>>();
-    let users: Vec<Uuid> = updates.iter().map(|update| update.user.uuid()).collect();
-    let times: Vec<OffsetDateTime> = updates.iter().map(|update| update.last_message_at).collect();
-    let changes: Vec<i64> = updates.iter().map(|update| update.change).collect();
-    let logged: Vec<i64> = updates.iter().map(|update| update.logged_change).collect();
     let values = [
-        conversation.uuid().into(),
-        users.into(),
-        of(|update| update.last_seq).into(),
-        times.into(),
-        of(|update| update.read_seq).into(),
-        changes.into(),
-        logged.into(),
-        deleted.to_vec().into(),
+        column(updates, |update| update.user.uuid()),
+        column(updates, |update| update.conversation.uuid()),
+        column(updates, |update| update.last_seq),
+        column(updates, |update| update.last_message_at),
+        column(updates, |update| update.read_seq),
+        column(updates, |update| update.change),
+        column(updates, |update| update.logged_change),
+        column(updates, |update| array_literal(update.deleted.iter().map(i32::to_string))),
     ];
     tx.connection().execute_raw(sql_with(sql, values)).await.map_err(failure)?;
     Ok(())

@@ -1,13 +1,16 @@
 //! Each user's numbered log of what their streams deliver. Numbers have no gaps, because rows are added under
 //! the lock on the user's row in `receivers`. Old rows are purged.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use time::OffsetDateTime;
 
 use super::shard::failure;
+use super::statement::column;
 use super::{Connection, Tx, sql_with};
-use crate::model::id::UserId;
+use crate::model::id::{EventId, UserId};
 use crate::model::stream::LogTopic;
 use crate::model::{Error, Result};
 
@@ -52,16 +55,39 @@ pub struct Entry {
     pub about: Uuid,
     pub actor: Option<UserId>,
     pub version: i64,
+    /// The event that a notification was made for.
+    pub event: Option<EventId>,
+}
+
+#[derive(FromQueryResult)]
+struct Locked {
+    count: i64,
 }
 
 /// Locks the logs of these users, all on one shard, until the transaction ends.
 pub async fn lock(tx: &Tx, users: &[UserId]) -> Result<()> {
-    // Always in the same order, to avoid deadlocks.
-    let sql = "insert into receivers (user_id) select id from unnest($1::uuid[]) as asked(id) order by id
-        on conflict (user_id) do update set n = receivers.n";
-    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
-    tx.connection().execute_raw(sql_with(sql, [users.into()])).await.map_err(failure)?;
-    Ok(())
+    let users: BTreeSet<UserId> = users.iter().copied().collect();
+    let users: Vec<UserId> = users.into_iter().collect();
+    // Always in the same order, to avoid deadlocks. A lock writes no new version of a row, as an upsert would.
+    let sql = "with locked as materialized (
+            select user_id from receivers where user_id = any($1) order by user_id for no key update
+        ), made as (
+            insert into receivers (user_id) select id from unnest($1::uuid[]) as asked (id)
+            where id not in (select user_id from locked) order by id
+            on conflict (user_id) do nothing returning user_id
+        )
+        select (select count(*) from locked) + (select count(*) from made) as count";
+    loop {
+        let locked = Locked::find_by_statement(sql_with(sql, [column(&users, |user| user.uuid())]))
+            .one(tx.connection())
+            .await
+            .map_err(failure)?;
+        let count = locked.map_or(0, |locked| locked.count);
+        // A statement does not see a row that another transaction has made since it began; the next one does.
+        if usize::try_from(count).is_ok_and(|count| count >= users.len()) {
+            return Ok(());
+        }
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -72,39 +98,52 @@ struct Last {
 
 /// Appends rows to locked logs, in the given order for each user. Returns each user's last number.
 pub async fn append(tx: &Tx, entries: &[Entry]) -> Result<Vec<(UserId, i64)>> {
-    if entries.is_empty() {
+    append_and_count(tx, entries, &BTreeMap::new()).await
+}
+
+/// Like [`append`]; also changes the users' numbers of unread notifications by these amounts.
+pub async fn append_and_count(
+    tx: &Tx,
+    entries: &[Entry],
+    unread: &BTreeMap<UserId, i32>,
+) -> Result<Vec<(UserId, i64)>> {
+    let logged: BTreeSet<UserId> = entries.iter().map(|entry| entry.user).collect();
+    let counted = unread.iter().filter(|(_, by)| **by != 0).map(|(user, _)| *user);
+    let changed: BTreeSet<UserId> = logged.iter().copied().chain(counted).collect();
+    if changed.is_empty() {
         return Ok(Vec::new());
     }
+    let changed: Vec<UserId> = changed.into_iter().collect();
     let sql = "with added as (
-            insert into receiver_log (user_id, n, topic, ref_id, actor_id, version, at)
+            insert into receiver_log (user_id, n, topic, ref_id, actor_id, version, event_id, at)
             select e.user_id, r.n + row_number() over (partition by e.user_id order by e.place),
-                e.topic, e.ref_id, nullif(e.actor_id, $7), e.version, $6
-            from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::bigint[])
-                with ordinality as e (user_id, topic, ref_id, actor_id, version, place)
+                e.topic, e.ref_id, nullif(e.actor_id, $8), e.version, nullif(e.event_id, $8), $7
+            from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[])
+                with ordinality as e (user_id, topic, ref_id, actor_id, version, event_id, place)
             join receivers r using (user_id)
             returning user_id, n
         ), last as (
             select user_id, max(n) as n from added group by user_id
         )
-        update receivers set n = last.n from last where receivers.user_id = last.user_id
+        update receivers set n = coalesce(last.n, receivers.n), unread_count = unread_count + counted.by
+        from unnest($9::uuid[], $10::integer[]) as counted (user_id, by) left join last using (user_id)
+        where receivers.user_id = counted.user_id
         returning receivers.user_id, receivers.n";
-    let users: Vec<Uuid> = entries.iter().map(|entry| entry.user.uuid()).collect();
-    let topics: Vec<i16> = entries.iter().map(|entry| entry.topic as i16).collect();
-    let about: Vec<Uuid> = entries.iter().map(|entry| entry.about).collect();
-    let actors: Vec<Uuid> =
-        entries.iter().map(|entry| entry.actor.map_or(Uuid::nil(), UserId::uuid)).collect();
-    let versions: Vec<i64> = entries.iter().map(|entry| entry.version).collect();
     let values = [
-        users.into(),
-        topics.into(),
-        about.into(),
-        actors.into(),
-        versions.into(),
+        column(entries, |entry| entry.user.uuid()),
+        column(entries, |entry| entry.topic as i16),
+        column(entries, |entry| entry.about),
+        column(entries, |entry| entry.actor.map_or(Uuid::nil(), UserId::uuid)),
+        column(entries, |entry| entry.version),
+        column(entries, |entry| entry.event.map_or(Uuid::nil(), EventId::uuid)),
         tx.clock().now().into(),
         Uuid::nil().into(),
+        column(&changed, |user| user.uuid()),
+        column(&changed, |user| unread.get(user).copied().unwrap_or_default()),
     ];
     let rows = Last::find_by_statement(sql_with(sql, values)).all(tx.connection()).await.map_err(failure)?;
-    Ok(rows.into_iter().map(|row| (UserId::from_row(row.user_id), row.n)).collect())
+    let last = rows.into_iter().map(|row| (UserId::from_row(row.user_id), row.n));
+    Ok(last.filter(|(user, _)| logged.contains(user)).collect())
 }
 
 /// Deletes log rows older than seven days.

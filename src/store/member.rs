@@ -10,7 +10,7 @@ use super::coalesce::Batch;
 use super::shard::failure;
 use super::{Connection, Tx, sql_with};
 use crate::model::Result;
-use crate::model::conversation::MAX_MEMBERS;
+use crate::model::conversation::{MAX_INBOXES, MAX_MEMBERS};
 use crate::model::id::{ConversationId, Slot, UserId};
 use crate::model::page::Page;
 
@@ -82,14 +82,28 @@ impl Batch for FirstMembers {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
-        let sql = format!(
-            "select {COLUMNS} from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select {COLUMNS} from members where conversation_id = asked.id order by joined_at, user_id limit $2) m
-            order by m.conversation_id, m.joined_at, m.user_id"
-        );
-        let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-        let rows = all(connection, &sql, [ids.into(), (MAX_MEMBERS + 1).into()]).await?;
-        Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
+        let which = "true order by joined_at, user_id";
+        let found = of_each(connection, keys.into_iter().map(|key| key.0), which, MAX_MEMBERS + 1).await?;
+        Ok(found.into_iter().map(|(id, members)| (Self(id), members)).collect())
+    }
+}
+
+/// The members of a conversation who have an inbox entry for it: those who joined last, [`MAX_INBOXES`] at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NewestMembers(pub ConversationId);
+
+impl Batch for NewestMembers {
+    type Key = Self;
+    type Row = Vec<Member>;
+
+    fn slot(key: &Self) -> Slot {
+        key.0.slot()
+    }
+
+    async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
+        let which = "true order by joined_at desc, user_id desc";
+        let found = of_each(connection, keys.into_iter().map(|key| key.0), which, MAX_INBOXES).await?;
+        Ok(found.into_iter().map(|(id, members)| (Self(id), members)).collect())
     }
 }
 
@@ -106,16 +120,31 @@ impl Batch for Markers {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self>) -> Result<Vec<(Self, Vec<Member>)>> {
-        let sql = format!(
-            "select {COLUMNS} from unnest($1::uuid[]) as asked(id) cross join lateral (
-            select {COLUMNS} from members where conversation_id = asked.id and read_at is not null
-            order by joined_at, user_id limit $2) m
-            order by m.conversation_id, m.joined_at, m.user_id"
-        );
-        let ids: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-        let rows = all(connection, &sql, [ids.into(), MAX_MEMBERS.into()]).await?;
-        Ok(by_conversation(&rows).map(|(id, members)| (Self(id), members)).collect())
+        let which = "read_at is not null order by joined_at, user_id";
+        let found = of_each(connection, keys.into_iter().map(|key| key.0), which, MAX_MEMBERS).await?;
+        Ok(found.into_iter().map(|(id, members)| (Self(id), members)).collect())
     }
+}
+
+/// Those members of each conversation whom the condition and order in `which` give first, at most `limit` of each.
+async fn of_each(
+    connection: &Connection,
+    ids: impl Iterator<Item = ConversationId>,
+    which: &str,
+    limit: i64,
+) -> Result<Vec<(ConversationId, Vec<Member>)>> {
+    let sql = format!(
+        "select {COLUMNS} from unnest($1::uuid[]) with ordinality as asked (id, place) cross join lateral (
+            select {COLUMNS}, row_number() over () as member_place from (
+                select {COLUMNS} from members where conversation_id = asked.id and {which} limit $2) members) m
+        order by asked.place, m.member_place"
+    );
+    let ids: Vec<Uuid> = ids.map(ConversationId::uuid).collect();
+    let rows = all(connection, &sql, [ids.into(), limit.into()]).await?;
+    let by_conversation = rows.chunk_by(|one, next| one.conversation_id == next.conversation_id);
+    Ok(by_conversation
+        .map(|rows| (ConversationId::from_row(rows[0].conversation_id), rows.to_vec()))
+        .collect())
 }
 
 async fn all<const N: usize>(
@@ -124,12 +153,6 @@ async fn all<const N: usize>(
     values: [sea_orm::Value; N],
 ) -> Result<Vec<Member>> {
     Member::find_by_statement(sql_with(sql, values)).all(connection).await.map_err(failure)
-}
-
-/// Rows that lie together, with their conversation.
-fn by_conversation(rows: &[Member]) -> impl Iterator<Item = (ConversationId, Vec<Member>)> {
-    rows.chunk_by(|one, next| one.conversation_id == next.conversation_id)
-        .map(|members| (ConversationId::from_row(members[0].conversation_id), members.to_vec()))
 }
 
 /// A page of the members, in the order in which they joined.
@@ -234,21 +257,6 @@ pub async fn newest_of_each(
         .into_iter()
         .map(|row| (ConversationId::from_row(row.conversation_id), users(row.user_ids)))
         .collect())
-}
-
-/// The members who joined last, at most `limit`, and those of `also` who are members.
-pub async fn newest_and(
-    connection: &Connection,
-    id: ConversationId,
-    limit: i64,
-    also: &[UserId],
-) -> Result<Vec<Member>> {
-    let sql = format!(
-        "(select {COLUMNS} from members where conversation_id = $1 order by joined_at desc, user_id desc limit $2)
-        union select {COLUMNS} from members where conversation_id = $1 and user_id = any($3)"
-    );
-    let also: Vec<Uuid> = also.iter().map(|user| user.uuid()).collect();
-    all(connection, &sql, [id.uuid().into(), limit.into(), also.into()]).await
 }
 
 /// Records up to which message a member has read, as shown to others; never moves back. `change` is the new

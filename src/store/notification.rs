@@ -23,7 +23,7 @@ use crate::model::notification::Kind;
 use crate::model::page::Page;
 pub use actors::{ActorsOf, FirstActors, MAX_ACTORS};
 pub use read::{UnreadCount, UnreadOf, mark_all_read, mark_read, mark_read_about};
-pub use record::record;
+pub use record::{NewNotice, record};
 pub use withdraw::{Target, withdraw, withdraw_messages};
 
 /// A notification. `kind` is the number of `model::notification::Kind`.

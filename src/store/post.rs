@@ -109,12 +109,6 @@ pub async fn insert(tx: &Tx, posts: &[Model]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the post is there, and not deleted.
-pub async fn is_there(tx: &Tx, id: PostId) -> Result<bool> {
-    let found = Entity::find_by_id(id.uuid()).filter(Column::DeletedAt.is_null());
-    Ok(found.one(tx.connection()).await.map_err(failure)?.is_some())
-}
-
 /// The row of a post that may be deleted.
 pub async fn find(connection: &Connection, id: PostId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid()).one(connection).await.map_err(failure)
@@ -184,8 +178,16 @@ struct Id {
     id: Uuid,
 }
 
+/// Like [`existing`], within a transaction.
+pub async fn existing_in(tx: &Tx, posts: &[PostId]) -> Result<HashSet<PostId>> {
+    existing(tx.connection(), posts).await
+}
+
 /// Those of these posts, all on one shard, that are not deleted.
 pub async fn existing(connection: &Connection, posts: &[PostId]) -> Result<HashSet<PostId>> {
+    if posts.is_empty() {
+        return Ok(HashSet::new());
+    }
     let ids: Vec<Uuid> = posts.iter().map(|post| post.uuid()).collect();
     let sql = "select id from posts where id = any($1) and deleted_at is null";
     let rows = Id::find_by_statement(sql_with(sql, [ids.into()])).all(connection).await.map_err(failure)?;

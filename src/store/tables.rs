@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::coalesce::{Batch, Coalescer};
 use super::{
     Store, comment, conversation, edge, inbox, media, member, message, notification, post, reaction, session,
-    user,
+    stream, user,
 };
 use crate::model::{Error, Result};
 
@@ -68,8 +68,11 @@ pub struct Tables {
     pub is_follower: Rows<edge::IsFollower>,
     pub is_liked: Rows<edge::IsLiked>,
     pub conversations: Rows<conversation::ById>,
+    pub standings: Rows<conversation::StandingById>,
+    pub changes: Rows<stream::ChangesAfter>,
     pub memberships: Rows<member::Membership>,
     pub first_members: Rows<member::FirstMembers>,
+    pub newest_members: Rows<member::NewestMembers>,
     pub markers: Rows<member::Markers>,
     pub messages: Rows<message::ById>,
     pub last_messages: Rows<message::LastMessage>,
@@ -91,8 +94,11 @@ impl Tables {
             is_follower: Rows::new(store, tasks),
             is_liked: Rows::new(store, tasks),
             conversations: Rows::new(store, tasks),
+            standings: Rows::new(store, tasks),
+            changes: Rows::new(store, tasks),
             memberships: Rows::new(store, tasks),
             first_members: Rows::new(store, tasks),
+            newest_members: Rows::new(store, tasks),
             markers: Rows::new(store, tasks),
             messages: Rows::new(store, tasks),
             last_messages: Rows::new(store, tasks),

@@ -42,8 +42,8 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "store",
         &[
-            &["audit", "group_commit", "migrate", "overview", "stream", "tables"],
-            &["conversation", "notification"],
+            &["audit", "group_commit", "migrate", "overview", "tables"],
+            &["conversation", "notification", "stream"],
             &["inbox"],
             &[
                 "claim",

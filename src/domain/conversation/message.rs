@@ -11,7 +11,7 @@ use crate::model::idempotency::{Created, IdempotencyKey, Request};
 use crate::model::{Error, Result};
 use crate::store::{conversation, media};
 pub(in crate::domain) use new::Room;
-pub use new::{MAX_INBOXES, MAX_MEDIA, MAX_TEXT, NewMessage, Target};
+pub use new::{MAX_MEDIA, MAX_TEXT, NewMessage, Target};
 pub(in crate::domain) use write::MessageWrite;
 
 impl Domain {

@@ -11,8 +11,6 @@ use crate::store::{Tx, conversation, member};
 pub const MAX_TEXT: usize = 4000;
 /// The most images in a message.
 pub const MAX_MEDIA: usize = 10;
-/// To how many inboxes a message goes at most: of a long thread, those who joined last.
-pub const MAX_INBOXES: i64 = 500;
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::new::{MAX_INBOXES, NewMessage, Room};
+use super::new::{NewMessage, Room};
 use crate::domain::idempotency::Taken;
-use crate::model::conversation::ConversationKind;
+use crate::model::conversation::{ConversationKind, MAX_INBOXES};
 use crate::model::event::{Event, Sent};
 use crate::model::id::{ConversationId, MessageId, PostId, Slot, UserId};
 use crate::model::idempotency::{Created, Request};
