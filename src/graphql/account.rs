@@ -25,13 +25,13 @@ pub struct SignUpInput {
 
 #[derive(InputObject)]
 pub struct SignInInput {
-    /// email or username
+    /// The email address or the username.
     login: String,
     password: String,
     device: Option<String>,
 }
 
-/// A field that is left out stays as it is; null clears it.
+/// Fields that are left out stay unchanged; null clears a field.
 #[derive(InputObject)]
 pub struct ProfileInput {
     username: MaybeUndefined<String>,
@@ -80,12 +80,12 @@ pub struct AccountQuery;
 
 #[Object]
 impl AccountQuery {
-    /// the signed-in account; null when anonymous
+    /// The signed-in account; null for anonymous callers.
     async fn viewer(&self, ctx: &Context<'_>) -> Option<Viewer> {
         ctx.viewer().cloned().map(Viewer::new)
     }
 
-    /// by id or by username, exactly one
+    /// A user by id or by username. Exactly one of them must be given.
     async fn user(&self, ctx: &Context<'_>, id: Option<ID>, username: Option<String>) -> Nullable<User> {
         nullable(async {
             let row = match (id, username) {
@@ -124,7 +124,8 @@ impl AccountMutation {
         Some(signed_in.map(AuthPayload::from))
     }
 
-    /// the same token again within 10 seconds gets the same answer; later it ends the session
+    /// Exchanges a refresh token for new tokens. Within 10 seconds the same token gets the same answer; used later, it
+    /// ends the session.
     async fn refresh_token(&self, ctx: &Context<'_>, refresh_token: String) -> Nullable<AuthPayload> {
         Some(ctx.domain().refresh(&refresh_token, &origin(ctx, None)).await.map(AuthPayload::from))
     }

@@ -89,7 +89,7 @@ impl Comment {
         Ok(user::load_many(ctx, self.row.mentions().collect()).await?)
     }
 
-    /// the oldest first; a reply has none of its own
+    /// The replies, oldest first. A reply has no replies of its own.
     async fn replies(
         &self,
         ctx: &Context<'_>,
@@ -132,7 +132,7 @@ impl CreateCommentInput {
 pub struct CreateCommentPayload {
     pub comment: Comment,
     pub post: Post,
-    /// true where the same key had made the comment before
+    /// Whether an earlier request with the same key created the comment.
     pub replayed: bool,
 }
 

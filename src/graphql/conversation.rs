@@ -66,7 +66,7 @@ pub async fn require(ctx: &Context<'_>, id: ConversationId) -> Result<Conversati
     load(ctx, id).await?.ok_or(Error::NotFound("conversation"))
 }
 
-/// A direct, group or per-post conversation.
+/// A direct conversation, a group, or the message thread of a post.
 #[Object]
 impl Conversation {
     pub async fn id(&self) -> ID {
@@ -81,7 +81,7 @@ impl Conversation {
         self.row.title.as_deref()
     }
 
-    /// The post that the thread is about.
+    /// The post to which the thread belongs; null for other conversations.
     async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             if let Some(post) = self.listed.as_ref().and_then(|listed| listed.post.clone()) {
@@ -93,7 +93,7 @@ impl Conversation {
         .await
     }
 
-    /// Who takes part; in the thread of a post, who wrote to it.
+    /// The members. In the thread of a post: those who have written to it.
     async fn members(
         &self,
         ctx: &Context<'_>,
@@ -129,8 +129,8 @@ impl Conversation {
         .await
     }
 
-    /// How many messages the viewer has not read; null when the viewer's shard can't be read or the
-    /// viewer takes no part.
+    /// How many messages the viewer has not read; null if the viewer is not a member, or the viewer's shard can't be
+    /// read.
     async fn unread_count(&self, ctx: &Context<'_>) -> Nullable<i32> {
         nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.unread())) }).await
     }
@@ -143,12 +143,12 @@ impl Conversation {
         nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.is_archived)) }).await
     }
 
-    /// Whether the viewer wants no notifications of it.
+    /// Whether the viewer gets no notifications of its messages.
     async fn is_muted(&self, ctx: &Context<'_>) -> Nullable<bool> {
         nullable(async { Ok(self.entry(ctx).await?.map(|entry| entry.is_muted)) }).await
     }
 
-    /// How far the members have read, those who have said so; direct and group conversations only.
+    /// How far the members have read, for those who have marked messages as read. Direct and group conversations only.
     async fn read_markers(&self, ctx: &Context<'_>) -> Nullable<Vec<ReadMarker>> {
         nullable(async {
             if self.row.post().is_some() {
@@ -165,7 +165,7 @@ impl Conversation {
         .await
     }
 
-    /// The messages in the order of their numbers; with neither `first` nor `last`, the last 20.
+    /// The messages in the order of `seq`; without `first` and `last`, the last 20.
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -205,7 +205,7 @@ impl Conversation {
 pub struct ReadMarker {
     #[graphql(skip)]
     reader: UserId,
-    /// The number of the message.
+    /// The `seq` of the last message that was read.
     seq: i32,
     at: DateTime,
 }
@@ -228,7 +228,7 @@ pub struct ConversationQuery;
 
 #[Object]
 impl ConversationQuery {
-    /// A conversation that the viewer takes part in, or the thread of a post that the viewer may see.
+    /// A conversation of which the viewer is a member, or the thread of a post that the viewer may see.
     async fn conversation(&self, ctx: &Context<'_>, id: ID) -> Nullable<Conversation> {
         nullable(async {
             let id = ConversationId::parse("id", &id)?;
@@ -241,7 +241,7 @@ impl ConversationQuery {
 /// What a list of conversations says beside them.
 #[derive(SimpleObject)]
 pub struct Inbox {
-    /// In how many conversations of the list there is something unread, on this page or not.
+    /// How many conversations of the list have unread messages, including those on other pages.
     unread_count: i32,
 }
 

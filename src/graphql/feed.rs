@@ -15,9 +15,9 @@ use crate::model::page::List;
 #[derive(Debug, SimpleObject)]
 pub struct FeedFields {
     pub built_at: DateTime,
-    /// the feed is being built anew, and there may be more in a moment
+    /// Whether the feed is being rebuilt; there may be more posts in a moment.
     pub rebuilding: bool,
-    /// true when a shard or the cache could not be read, so that posts may be missing
+    /// Whether a shard or the cache could not be read, so that posts may be missing.
     pub degraded: bool,
 }
 

@@ -18,26 +18,26 @@ pub enum FollowState {
     Following,
 }
 
-/// How the viewer and another user stand to each other.
+/// The relationship between the viewer and another user.
 #[derive(Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct Relationship {
     #[graphql(skip)]
     user: UserId,
-    /// of the viewer towards the user
+    /// Whether the viewer follows the user.
     pub follow: FollowState,
     pub followed_by: bool,
 }
 
 #[ComplexObject]
 impl Relationship {
-    /// whether the viewer may begin to write to the user; whoever was written to may answer in any case
+    /// Whether the viewer may start a conversation with the user. Replies to the user are always allowed.
     async fn can_message(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(ctx.loader().load_one(MayMessage(self.user)).await?.is_some())
     }
 }
 
-/// null for yourself and for anonymous callers
+/// The viewer's relationship with the user; null for the viewer's own account and for anonymous callers.
 pub async fn relationship(ctx: &Context<'_>, user: UserId) -> Result<Option<Relationship>, Error> {
     let Some(viewer) = ctx.viewer().filter(|viewer| viewer.user != user) else { return Ok(None) };
     let keys = [IsFollower(user, viewer.user), IsFollower(viewer.user, user)];

@@ -16,7 +16,7 @@ use crate::store::inbox::Flags;
 #[derive(Debug, InputObject)]
 pub struct StartConversationInput {
     idempotency_key: ID,
-    /// The others, at most 255. One other and no title is the direct conversation with them.
+    /// The other members, at most 255. A single one without a title stands for the direct conversation with that user.
     member_ids: Vec<ID>,
     /// At most 100 characters.
     title: Option<String>,
@@ -36,7 +36,7 @@ impl StartConversationInput {
 #[derive(SimpleObject)]
 pub struct StartConversationPayload {
     conversation: Conversation,
-    /// Whether an earlier request with the same key had started it.
+    /// Whether an earlier request with the same key started the conversation.
     replayed: bool,
 }
 
@@ -60,9 +60,8 @@ impl GroupMutation {
         .await
     }
 
-    /// Takes somebody into a group, or out of it: every member may bring others and leave, and who has been
-    /// in it longest may take others out. In the thread of a post, everybody for themselves. Null when the
-    /// viewer has left.
+    /// Adds a user to a group, or removes one. Every member may add others and leave; the member who joined first may
+    /// remove others. In the thread of a post, users add and remove only themselves. Null if the viewer has left.
     async fn set_conversation_member(
         &self,
         ctx: &Context<'_>,
@@ -81,7 +80,7 @@ impl GroupMutation {
         .await
     }
 
-    /// Of the viewer's own list; null leaves a flag as it is.
+    /// Archives or mutes a conversation for the viewer alone. Null leaves a flag unchanged.
     async fn set_conversation_flags(
         &self,
         ctx: &Context<'_>,

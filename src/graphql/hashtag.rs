@@ -20,10 +20,10 @@ impl From<Tag> for Hashtag {
     }
 }
 
-/// A word with a sign in front, as it stands in captions.
+/// A hashtag that is used in captions.
 #[Object]
 impl Hashtag {
-    /// in lower case, without the sign
+    /// In lower case, without `#`.
     async fn name(&self) -> &str {
         self.tag.name()
     }
@@ -32,7 +32,7 @@ impl Hashtag {
         nullable(async { Ok(Some(ctx.domain().hashtag_posts(&self.tag).await?)) }).await
     }
 
-    /// the newest first
+    /// Newest first.
     async fn posts(
         &self,
         ctx: &Context<'_>,
@@ -53,7 +53,7 @@ pub struct HashtagQuery;
 
 #[Object]
 impl HashtagQuery {
-    /// with the sign or without
+    /// A hashtag by its name, with or without `#`.
     async fn hashtag(&self, name: String) -> Nullable<Hashtag> {
         nullable(async { Ok(Some(Tag::parse("name", &name)?.into())) }).await
     }

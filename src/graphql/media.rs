@@ -61,9 +61,9 @@ impl Media {
         State::from_row(self.row.state).into()
     }
 
-    /// Where the image can be fetched, in the narrowest size that fills `width` pixels, or in the widest
-    /// there is; null until the image is ready. The address is good for an hour at least,
-    /// or until the storage's own keys end where these are temporary.
+    /// The address of the image, in the smallest size that is at least `width` pixels wide, or else in the largest;
+    /// null until the image is ready. It is valid for at least an hour, but not longer than temporary keys of the
+    /// storage.
     async fn url(&self, ctx: &Context<'_>, width: Option<i32>) -> Nullable<Url> {
         nullable(async {
             let wanted = match width {
@@ -107,7 +107,7 @@ pub struct UploadInput {
     pub kind: MediaKind,
     pub content_type: String,
     pub bytes: i32,
-    /// 64 hexadecimal digits; the storage refuses a file with another hash.
+    /// The file's SHA-256 hash in 64 hexadecimal digits. The storage refuses a file with another hash.
     pub sha256: String,
     pub alt: Option<String>,
 }
@@ -124,7 +124,7 @@ pub struct UploadPayload {
     pub media: Media,
     pub method: String,
     pub url: Url,
-    /// To be sent with the file, all of them.
+    /// All of them must be sent with the file.
     pub headers: Vec<Header>,
     pub expires_at: DateTime,
 }
@@ -139,7 +139,7 @@ pub struct MediaMutation;
 
 #[Object]
 impl MediaMutation {
-    /// a presigned upload straight to object storage
+    /// Prepares an upload straight to the object storage, with a presigned address.
     async fn create_upload(&self, ctx: &Context<'_>, input: UploadInput) -> Nullable<UploadPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
@@ -159,7 +159,7 @@ impl MediaMutation {
         .await
     }
 
-    /// the file was put: have it made ready to show
+    /// Says that the file was uploaded to the object storage, and starts its processing.
     async fn finish_upload(&self, ctx: &Context<'_>, media_id: ID) -> Nullable<MediaPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
@@ -170,7 +170,7 @@ impl MediaMutation {
         .await
     }
 
-    /// the file itself, as a GraphQL multipart request
+    /// Uploads a file through the API, as a GraphQL multipart request.
     async fn upload_media(
         &self,
         ctx: &Context<'_>,

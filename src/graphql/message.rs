@@ -61,12 +61,12 @@ impl Message {
         Ok(conversation::require(ctx, self.row.conversation()).await?)
     }
 
-    /// 1, 2, 3, … within its conversation, without holes
+    /// The number of the message in its conversation: 1, 2, 3, … without gaps.
     async fn seq(&self) -> i32 {
         self.row.seq
     }
 
-    /// The key under which it was sent; for its sender only.
+    /// The idempotency key with which it was sent. Only its sender sees it.
     async fn idempotency_key(&self, ctx: &Context<'_>) -> Option<ID> {
         let viewer = ctx.viewer()?;
         if viewer.user != self.row.sender() {
@@ -94,7 +94,7 @@ impl Message {
         Ok(media::load(ctx, ids.collect()).await?)
     }
 
-    /// The post that was sent along; null where the viewer may not see it.
+    /// The post that was shared with the message; null if the viewer may not see it.
     async fn shared_post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.row.shared_post_id else { return Ok(None) };
@@ -103,7 +103,7 @@ impl Message {
         .await
     }
 
-    /// The message that it answers.
+    /// The message to which this one replies.
     async fn reply_to(&self, ctx: &Context<'_>) -> Nullable<Message> {
         nullable(async {
             let Some(id) = self.row.reply_to() else { return Ok(None) };
@@ -132,13 +132,13 @@ impl Message {
     }
 }
 
-/// Where a message goes.
+/// Where to send a message.
 #[derive(Debug, OneofObject)]
 pub enum MessageTarget {
     ConversationId(ID),
-    /// The direct conversation with this user, which is started where there is none.
+    /// The direct conversation with this user, which is created if there is none.
     UserId(ID),
-    /// The thread of this post.
+    /// The message thread of this post.
     PostId(ID),
 }
 
@@ -158,12 +158,12 @@ impl MessageTarget {
 pub struct SendMessageInput {
     idempotency_key: ID,
     to: MessageTarget,
-    /// At most 4000 characters; may be left out where images or a post are sent.
+    /// At most 4000 characters. Optional if images or a post are sent.
     text: Option<String>,
-    /// At most 10 images of the sender's, all ready.
+    /// At most 10 of the sender's images, all ready.
     media_ids: Option<Vec<ID>>,
     shared_post_id: Option<ID>,
-    /// A message of the same conversation.
+    /// The message to reply to, from the same conversation.
     reply_to_id: Option<ID>,
 }
 
@@ -188,7 +188,7 @@ impl SendMessageInput {
 pub struct SendMessagePayload {
     #[graphql(skip)]
     row: Arc<message::Model>,
-    /// Whether an earlier request with the same key had sent it.
+    /// Whether an earlier request with the same key sent the message.
     replayed: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::model::Error;
 use crate::model::id::{ConversationId, MessageId};
 use crate::store::reaction::Counted;
 
-/// How often one emoji was given to a message.
+/// An emoji with which users reacted to a message, and how many they are.
 #[derive(Debug, SimpleObject)]
 pub struct Reaction {
     pub emoji: String,
@@ -50,7 +50,7 @@ pub struct MessageChangeMutation;
 
 #[Object]
 impl MessageChangeMutation {
-    /// by its sender
+    /// Changes the text of a message; for its sender only.
     async fn edit_message(&self, ctx: &Context<'_>, id: ID, text: String) -> Nullable<MessagePayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
@@ -61,7 +61,7 @@ impl MessageChangeMutation {
         .await
     }
 
-    /// by its sender; leaves a tombstone that keeps its seq
+    /// Deletes a message; for its sender only. Its `seq` stays, with `isDeleted` and no content.
     async fn delete_message(&self, ctx: &Context<'_>, id: ID) -> Nullable<MessagePayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;
@@ -72,7 +72,7 @@ impl MessageChangeMutation {
         .await
     }
 
-    /// at most 5 different ones a person and message
+    /// Adds or removes a reaction of the viewer; at most 5 different ones per message.
     async fn react_to_message(
         &self,
         ctx: &Context<'_>,
@@ -89,7 +89,7 @@ impl MessageChangeMutation {
         .await
     }
 
-    /// up to and with the message of this number; never back
+    /// Marks messages as read, up to and including the one with this `seq`. The marker never moves back.
     async fn mark_conversation_read(
         &self,
         ctx: &Context<'_>,

@@ -18,7 +18,7 @@ use crate::model::Error;
 use crate::model::id::{CommentId, ConversationId, Kind, MediaId, MessageId, NotificationId, PostId, UserId};
 use crate::model::page::MAX_PAGE;
 
-/// What can be asked for by its id.
+/// An object that can be read by its id.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "ID"))]
 pub enum Node {
@@ -40,7 +40,7 @@ impl NodeQuery {
         nullable(async { load(ctx, parse("id", &id)?).await }).await
     }
 
-    /// up to 100, in the order of the ids; null for one that is gone or can't be read now
+    /// Up to 100 objects, in the order of the ids; null for one that does not exist or can't be read at the moment.
     async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Nullable<Vec<Option<Node>>> {
         nullable(async {
             if ids.len() > MAX_PAGE as usize {

@@ -30,8 +30,8 @@ pub enum NotificationKind {
     Message,
 }
 
-/// What a notification is about: the liked or commented post, the comment that answers or mentions, the
-/// conversation's last message; for a follow the account that is followed.
+/// What a notification is about: the post that was liked or commented on, the comment that replies or mentions, the
+/// last message of the conversation, or the account that was followed.
 #[derive(Union)]
 pub enum NotificationTarget {
     User(User),
@@ -82,7 +82,7 @@ impl Notification {
     }
 }
 
-/// What happened to the viewer, once for all who did it.
+/// A notification of the viewer. It covers everybody who did the same thing.
 #[Object]
 impl Notification {
     pub async fn id(&self) -> ID {
@@ -94,7 +94,7 @@ impl Notification {
         Ok(self.stored_kind()?.into())
     }
 
-    /// Who did it, the newest first; 1 to 10.
+    /// Who did it, the newest first. `first` is 1 to 10.
     async fn actors(
         &self,
         ctx: &Context<'_>,
@@ -114,12 +114,12 @@ impl Notification {
         self.row().actor_count
     }
 
-    /// What it is about; null when it can't be read now.
+    /// What it is about; null if that can't be read at the moment.
     async fn target(&self) -> Nullable<NotificationTarget> {
         nullable(async { Ok(Some(self.shown.target.clone()?.into())) }).await
     }
 
-    /// A sentence in English; null when who did it can't be read.
+    /// A sentence in English; null if the actors can't be read at the moment.
     async fn text(&self) -> Nullable<String> {
         nullable(async {
             let (kind, newest) = (self.stored_kind()?, self.shown.newest.clone()?);
@@ -137,7 +137,7 @@ impl Notification {
         self.row().created_at.into()
     }
 
-    /// When somebody did it last.
+    /// When the newest actor did it.
     async fn updated_at(&self) -> DateTime {
         self.row().updated_at.into()
     }
@@ -168,7 +168,7 @@ pub struct NotificationExtra {
 
 #[Object]
 impl NotificationExtra {
-    /// How many are not read, of all kinds.
+    /// How many notifications are unread, of all kinds.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
         Ok(ctx.domain().unread_notifications(&self.viewer).await?)
     }
@@ -194,7 +194,7 @@ pub async fn of_viewer(
 
 #[derive(SimpleObject)]
 pub struct NotificationPayload {
-    /// The one that was marked, where it was one.
+    /// The notification that was marked, if it was a single one.
     notification: Option<Notification>,
     unread_count: i32,
 }
@@ -214,7 +214,7 @@ impl NotificationMutation {
         .await
     }
 
-    /// All, or with `upTo` the one with this cursor and the older ones.
+    /// Marks all notifications as read; with `upTo`, only the one with this cursor and the older ones.
     async fn mark_all_notifications_as_read(
         &self,
         ctx: &Context<'_>,

@@ -19,7 +19,7 @@ pub fn forward(list: List, first: impl Into<Option<i32>>, after: Option<&Cursor>
     Page::parse(list, first.into().unwrap_or(DEFAULT_PAGE), after.map(|cursor| cursor.0.as_str()))
 }
 
-/// Where a page lies in its list.
+/// The position of a page in its list.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct PageInfo {
     pub has_next_page: bool,

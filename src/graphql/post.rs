@@ -22,7 +22,7 @@ use crate::model::idempotency::IdempotencyKey;
 use crate::model::idempotency::Request;
 use crate::model::page::List;
 
-/// Who may comment, or write a direct message.
+/// Who may comment on a post, or write a direct message to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "contact::ContactPolicy")]
 pub enum ContactPolicy {
@@ -115,7 +115,7 @@ impl Post {
         self.seen.post.comment_count
     }
 
-    /// null for anonymous callers
+    /// Whether the viewer likes the post; null for anonymous callers.
     async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Nullable<bool> {
         nullable(async {
             let Some(viewer) = ctx.viewer() else { return Ok(None) };
@@ -159,7 +159,7 @@ impl Post {
         .await
     }
 
-    /// the post's message thread; null when the viewer may not see it
+    /// The message thread of the post; null if the viewer may not see it.
     async fn conversation(&self, ctx: &Context<'_>) -> Nullable<Conversation> {
         nullable(async {
             let thread = ConversationId::of_post(self.seen.post.id());
@@ -172,7 +172,7 @@ impl Post {
 #[derive(Debug, InputObject)]
 pub struct CreatePostInput {
     pub idempotency_key: ID,
-    /// 1 to 10 images of yours that are ready and not in use
+    /// 1 to 10 of the viewer's images, which must be ready and not used elsewhere.
     pub media_ids: Vec<ID>,
     pub caption: Option<String>,
     pub location: Option<String>,
@@ -230,7 +230,7 @@ impl UpdatePostInput {
 #[derive(SimpleObject)]
 pub struct CreatePostPayload {
     pub post: Post,
-    /// true where the same key had made the post before
+    /// Whether an earlier request with the same key created the post.
     pub replayed: bool,
 }
 

@@ -9,7 +9,7 @@ use time::{OffsetDateTime, UtcOffset};
 use crate::domain::patch::Patch;
 use crate::model::page;
 
-/// RFC 3339, UTC.
+/// A date and time in UTC, in the format of RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime(pub OffsetDateTime);
 
@@ -23,7 +23,7 @@ impl From<OffsetDateTime> for DateTime {
 const FORMAT: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// RFC 3339, UTC.
+/// A date and time in UTC, in the format of RFC 3339.
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -39,11 +39,11 @@ impl ScalarType for DateTime {
     }
 }
 
-/// Absolute http(s) URL.
+/// An absolute http(s) URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url(pub String);
 
-/// Absolute http(s) URL.
+/// An absolute http(s) URL.
 #[Scalar(name = "URL")]
 impl ScalarType for Url {
     /// What kind of address is taken is the rule of the field that takes it.
@@ -59,7 +59,7 @@ impl ScalarType for Url {
     }
 }
 
-/// Opaque keyset cursor; never parsed by clients.
+/// A position in a list or stream. It is opaque: clients must not parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
@@ -73,7 +73,7 @@ impl Cursor {
 /// A cursor of ours is much shorter.
 const LONGEST: usize = 200;
 
-/// Opaque keyset cursor; never parsed by clients.
+/// A position in a list or stream. It is opaque: clients must not parse it.
 #[Scalar(name = "Cursor")]
 impl ScalarType for Cursor {
     /// Reading it is the list's business, which answers `CURSOR_INVALID` for one that is not its own.

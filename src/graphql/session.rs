@@ -26,7 +26,7 @@ impl Session {
         self.row.id.into()
     }
 
-    /// what the client called the device, or its user agent
+    /// The client's name for the device, or its user agent.
     async fn device(&self) -> Option<&str> {
         self.row.device.as_deref()
     }
@@ -39,7 +39,7 @@ impl Session {
         DateTime(self.row.created_at)
     }
 
-    /// when the session was last refreshed
+    /// When the session was last refreshed.
     async fn last_seen_at(&self) -> DateTime {
         DateTime(self.row.last_seen_at)
     }

@@ -13,16 +13,16 @@ pub struct Settings {
     pub row: Arc<user::Model>,
 }
 
-/// What the viewer has chosen.
+/// The viewer's settings.
 #[Object]
 impl Settings {
-    /// who may begin to write to the viewer; whoever was written to may answer
+    /// Who may start a conversation with the viewer. A user to whom the viewer has written may always reply.
     async fn messages_from(&self) -> ContactPolicy {
         contact::ContactPolicy::from_row(self.row.messages_from).into()
     }
 }
 
-/// A field that is left out, or null, stays as it is.
+/// Fields that are left out or null stay unchanged.
 #[derive(InputObject)]
 pub struct SettingsInput {
     messages_from: Option<ContactPolicy>,

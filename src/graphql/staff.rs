@@ -13,27 +13,27 @@ use crate::model::page::List;
 use crate::store::ReplicaStatus;
 use crate::store::overview::Overview;
 
-/// A database that holds some of the rows.
+/// A shard: a database that holds part of the rows.
 #[derive(Debug, SimpleObject)]
 pub struct ShardInfo {
     pub name: String,
     pub healthy: bool,
-    /// how many of the 4096 parts of all rows lie there
+    /// How many of the 4096 slots it owns.
     pub slots: i32,
-    /// null while the shard does not answer, as are the next two
+    /// Null while the shard does not answer, as are `posts` and `sizeBytes`.
     pub users: Option<i32>,
     pub posts: Option<i32>,
     pub size_bytes: Option<f64>,
     pub replicas: Vec<ReplicaInfo>,
 }
 
-/// A server that follows a shard's own, as the process that answers sees it.
+/// A replica of a shard, as the answering process sees it.
 #[derive(Debug, SimpleObject)]
 pub struct ReplicaInfo {
     pub name: String,
-    /// it is read from
+    /// Whether it serves reads.
     pub healthy: bool,
-    /// how old its copy is at most; null where that is not known
+    /// How old its data is at most, in milliseconds; null if unknown.
     pub lag_ms: Option<i32>,
 }
 
@@ -66,7 +66,7 @@ pub struct StaffQuery;
 
 #[Object]
 impl StaffQuery {
-    /// moderators: all accounts, the newest first
+    /// All accounts, newest first. For moderators.
     async fn users(
         &self,
         ctx: &Context<'_>,
@@ -86,7 +86,7 @@ impl StaffQuery {
         .await
     }
 
-    /// administrators
+    /// The shards and their state. For administrators.
     async fn shards(&self, ctx: &Context<'_>) -> Nullable<Vec<ShardInfo>> {
         nullable(async {
             let shards = ctx.domain().shards(ctx.require_viewer()?).await?;

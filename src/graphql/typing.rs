@@ -12,7 +12,7 @@ pub struct TypingMutation;
 
 #[Object]
 impl TypingMutation {
-    /// tells those who listen to the conversation; say it again while it goes on
+    /// Informs the subscribers of the conversation. Call it again while the viewer is typing.
     async fn set_typing(&self, ctx: &Context<'_>, conversation_id: ID) -> Nullable<OkPayload> {
         nullable(async {
             let viewer = ctx.require_viewer()?;

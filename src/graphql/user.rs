@@ -99,12 +99,12 @@ impl User {
         self.row.following_count
     }
 
-    /// null for yourself and for anonymous callers
+    /// The viewer's relationship with the user; null for the viewer's own account and for anonymous callers.
     async fn relationship(&self, ctx: &Context<'_>) -> Nullable<Relationship> {
         nullable(async { follow::relationship(ctx, self.row.id()).await }).await
     }
 
-    /// the newest first
+    /// Newest first.
     async fn posts(
         &self,
         ctx: &Context<'_>,
@@ -114,7 +114,7 @@ impl User {
         nullable(async { Ok(Some(post::of_user(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
     }
 
-    /// the newest first
+    /// Newest first.
     async fn followers(
         &self,
         ctx: &Context<'_>,
@@ -125,7 +125,7 @@ impl User {
             .await
     }
 
-    /// the newest first
+    /// Newest first.
     async fn following(
         &self,
         ctx: &Context<'_>,

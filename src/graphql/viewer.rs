@@ -18,7 +18,7 @@ use crate::model;
 use crate::model::Error;
 use crate::store::user;
 
-/// What an account may do beyond its own.
+/// The rights of an account.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "model::account::Role")]
 pub enum Role {
@@ -99,7 +99,7 @@ impl Viewer {
         Ok(Settings { row: self.account(ctx).await? })
     }
 
-    /// the newest post first
+    /// The viewer's feed, newest post first.
     async fn feed(
         &self,
         ctx: &Context<'_>,
@@ -109,7 +109,7 @@ impl Viewer {
         nullable(async { Ok(Some(feed::of_viewer(ctx, &self.viewer, first, after.as_ref()).await?)) }).await
     }
 
-    /// those in which somebody acted last first
+    /// The viewer's notifications, those with the newest actors first.
     async fn notifications(
         &self,
         ctx: &Context<'_>,
@@ -123,7 +123,7 @@ impl Viewer {
         .await
     }
 
-    /// the one with the newest message first
+    /// The viewer's conversations, the one with the newest message first.
     async fn conversations(
         &self,
         ctx: &Context<'_>,
@@ -138,7 +138,7 @@ impl Viewer {
         .await
     }
 
-    /// the sign-ins that are in force, the one seen last first
+    /// The active sessions, the last used first.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<Session>> {
         let rows = ctx.domain().sessions(&self.viewer).await?;
         Ok(rows.into_iter().map(|row| Session::new(row, &self.viewer)).collect())

@@ -1,8 +1,8 @@
-// Errors that pass; after all others the same subscription would fail again.
+// Passing errors; after any other, the same subscription would fail again.
 const PASSING = new Set(['SHARD_UNAVAILABLE', 'TIMEOUT', 'RATE_LIMITED']);
 
-// Tells each event of a subscription that takes `$after`, and comes back behind the last one whatever
-// happens. `failed` gets errors that do not pass. What it returns ends it.
+// Passes each event of a subscription that takes `$after` to `tell`, and resumes after the last one whatever
+// happens. `failed` gets lasting errors. Returns a function that ends the subscription.
 export function follow(client, query, variables, { tell, failed }) {
   let stop = () => {};
   let stopped = false;
@@ -14,8 +14,8 @@ export function follow(client, query, variables, { tell, failed }) {
       over = true;
       const lasting = [errors ?? []].flat().some(({ extensions }) => !PASSING.has(extensions?.code));
       if (lasting) failed(errors);
-      // Never stopped in `next` itself: if the server's `complete` came along, graphql-ws 6 would count the
-      // end twice, and connect no more.
+      // Not in `next` itself: if the server's `complete` arrived at the same time, graphql-ws 6 would count the
+      // end twice and not reconnect.
       setTimeout(() => {
         stop();
         if (!lasting) subscribe();
@@ -23,11 +23,11 @@ export function follow(client, query, variables, { tell, failed }) {
     };
     const next = ({ data, errors }) => {
       if (over) return;
-      // An event that could not be told in full is asked for again.
+      // An incomplete event is requested again.
       if (errors) return again(errors);
       const [event] = Object.values(data);
       tell(event);
-      // The client sends these variables again whenever it has connected again.
+      // The client sends these variables again after a reconnect.
       variables.after = event.cursor;
     };
     stop = client.subscribe({ query, variables }, { next, error: again, complete: again });

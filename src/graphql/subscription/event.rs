@@ -20,10 +20,10 @@ pub use notification::NotificationEvent;
 pub use post::PostEvent;
 pub use session::SessionEvent;
 
-/// Something that happened.
+/// An event of a subscription.
 #[derive(Interface)]
 #[graphql(
-    field(name = "cursor", ty = "&Cursor", desc = "Subscribe with it to go on behind this event."),
+    field(name = "cursor", ty = "&Cursor", desc = "Pass it as `after` to continue after this event."),
     field(name = "replayed", ty = "&bool", desc = "Whether it happened before the subscription began."),
     field(name = "at", ty = "&DateTime")
 )]
@@ -38,9 +38,9 @@ pub enum Event {
     Gap(StreamGap),
 }
 
-/// Some events are not told: gone for good, being older than the kept history (`STREAM_GAP`), then read the
-/// state anew and go on from resumeFrom; or their shard can't be read now (`SHARD_UNAVAILABLE`), then the
-/// stream goes on without them, and who subscribes later with resumeFrom is told them.
+/// Some events could not be delivered. `STREAM_GAP`: they are older than the kept history and gone for good; read the
+/// state again and continue from `resumeFrom`. `SHARD_UNAVAILABLE`: their shard can't be read at the moment; the
+/// stream continues without them, and a later subscription from `resumeFrom` delivers them.
 #[derive(SimpleObject)]
 pub struct StreamGap {
     pub cursor: Cursor,

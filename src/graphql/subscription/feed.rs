@@ -15,7 +15,7 @@ pub struct FeedSubscription;
 
 #[Subscription]
 impl FeedSubscription {
-    /// What comes into the viewer's feed, and what goes from it.
+    /// Posts that are added to the viewer's feed or removed from it.
     async fn feed_updated(
         &self,
         ctx: &Context<'_>,

@@ -16,7 +16,7 @@ pub struct FollowSubscription;
 
 #[Subscription]
 impl FollowSubscription {
-    /// Who begins to follow the viewer.
+    /// New followers of the viewer.
     async fn user_followed(
         &self,
         ctx: &Context<'_>,

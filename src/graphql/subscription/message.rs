@@ -22,9 +22,8 @@ pub struct MessageSubscription;
 
 #[Subscription]
 impl MessageSubscription {
-    /// What happens in a conversation: messages that are sent, edited, deleted and reacted to, and, in direct
-    /// and group conversations, how far the members read. First what came after the cursor, then each as it
-    /// comes.
+    /// The changes of a conversation: messages that are sent, edited, deleted or reacted to, and, in direct and group
+    /// conversations, how far the members have read. First the changes after the cursor, then new ones.
     async fn message_added(
         &self,
         ctx: &Context<'_>,

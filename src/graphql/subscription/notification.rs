@@ -16,7 +16,7 @@ pub struct NotificationSubscription;
 
 #[Subscription]
 impl NotificationSubscription {
-    /// The viewer's notifications, new ones and those that somebody was added to.
+    /// The viewer's notifications: new ones, and those with a new actor.
     async fn new_notification(
         &self,
         ctx: &Context<'_>,

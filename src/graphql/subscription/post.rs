@@ -21,7 +21,7 @@ pub struct PostSubscription;
 
 #[Subscription]
 impl PostSubscription {
-    /// The comments on a post and the replies to them: those after the cursor, then each new one.
+    /// The comments on a post and the replies to them: first those after the cursor, then new ones.
     async fn post_commented(
         &self,
         ctx: &Context<'_>,
@@ -39,8 +39,8 @@ impl PostSubscription {
         .await
     }
 
-    /// Each new like of a post; live only. Its cursor names it, and is good for no subscription: one that
-    /// comes again has the same.
+    /// New likes of a post; live only. The cursor identifies the like: one that is delivered twice has the same. It
+    /// can't be used to subscribe.
     async fn post_liked(
         &self,
         ctx: &Context<'_>,

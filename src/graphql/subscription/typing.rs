@@ -13,7 +13,7 @@ use crate::model::Error;
 use crate::model::clock::from_millis;
 use crate::model::id::ConversationId;
 
-/// Somebody who is typing; said again while it goes on.
+/// A user who is typing. It is sent again while they go on.
 #[derive(SimpleObject)]
 pub struct Typing {
     user: User,
@@ -25,7 +25,7 @@ pub struct TypingSubscription;
 
 #[Subscription]
 impl TypingSubscription {
-    /// Who else is typing in a conversation; live only. It ends when the viewer may read it no more.
+    /// Who else is typing in a conversation; live only. It ends when the viewer may no longer read the conversation.
     async fn typing(
         &self,
         ctx: &Context<'_>,

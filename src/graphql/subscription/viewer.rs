@@ -24,17 +24,17 @@ use crate::model::stream::LogTopic;
 /// How long to wait before a feed that can't be read is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a stream of everything is to tell of.
+/// The kinds of events that `viewerEvents` delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum EventTopic {
     Notification,
     Feed,
-    /// The messages of all conversations in the viewer's list.
+    /// Messages of all conversations in the viewer's list.
     Message,
-    /// How far the viewer has read, on any device, and the other in a direct conversation.
+    /// Read markers: the viewer's own from any device, and the other member's in a direct conversation.
     Read,
     Follow,
-    /// The end of the session on which the stream is.
+    /// The end of the session that opened the stream.
     Session,
 }
 
@@ -68,8 +68,8 @@ pub struct ViewerSubscription;
 
 #[Subscription]
 impl ViewerSubscription {
-    /// Everything for the signed-in user on one stream, or these topics of it; after = the last cursor
-    /// processed.
+    /// All events for the viewer in one stream, or those of the given topics. `after` is the cursor of the last event
+    /// that the client has processed.
     async fn viewer_events(
         &self,
         ctx: &Context<'_>,

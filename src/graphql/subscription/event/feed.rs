@@ -18,13 +18,13 @@ pub struct FeedEvent {
     pub at: DateTime,
     #[graphql(skip)]
     came: Option<PostId>,
-    /// The post that is gone from it.
+    /// The id of a post that was removed from the feed.
     removed_id: Option<ID>,
 }
 
 #[ComplexObject]
 impl FeedEvent {
-    /// The post that came into the feed; null where it is gone again.
+    /// The post that was added to the feed; null if it has been removed since.
     async fn post(&self, ctx: &Context<'_>) -> Nullable<Post> {
         nullable(async {
             let Some(id) = self.came else { return Ok(None) };

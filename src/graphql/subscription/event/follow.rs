@@ -11,14 +11,14 @@ use crate::graphql::scalar::{Cursor, DateTime};
 use crate::graphql::user::User;
 use crate::store::user;
 
-/// Somebody began to follow the viewer.
+/// Somebody has followed the viewer.
 #[derive(SimpleObject)]
 pub struct FollowEvent {
     pub cursor: Cursor,
     pub replayed: bool,
     pub at: DateTime,
     user: User,
-    /// Of the user towards the viewer, when this is told.
+    /// Whether the user follows the viewer at the time of delivery.
     state: FollowState,
 }
 

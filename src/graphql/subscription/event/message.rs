@@ -11,8 +11,7 @@ use crate::graphql::scalar::{Cursor, DateTime};
 use crate::store::message;
 use crate::store::stream::Marker;
 
-/// What became of a message. The message comes in its newest state, so that it may be taken over
-/// whatever was known of it.
+/// What happened to a message. The event carries the message in its newest state, so a client can replace its copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum MessageChange {
     Sent,
@@ -45,7 +44,7 @@ pub struct MessageEvent {
     change: MessageChange,
 }
 
-/// Somebody has read a conversation up to a message.
+/// A member has read a conversation up to a message.
 #[derive(SimpleObject)]
 pub struct ReadEvent {
     pub cursor: Cursor,

@@ -15,13 +15,13 @@ pub struct NotificationEvent {
     pub cursor: Cursor,
     pub replayed: bool,
     pub at: DateTime,
-    /// In its newest state.
+    /// The notification in its newest state.
     notification: Notification,
 }
 
 #[ComplexObject]
 impl NotificationEvent {
-    /// Of all the viewer's notifications, now.
+    /// How many of the viewer's notifications are unread now.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
         Ok(ctx.domain().unread_notifications(ctx.require_viewer()?).await?)
     }

@@ -36,12 +36,12 @@ impl PostEvent {
         Ok(post::load(ctx, self.post).await?.ok_or(Error::NotFound("post"))?)
     }
 
-    /// Who did it; null where the viewer may not see them.
+    /// Who did it; null if the viewer may not see them.
     async fn actor(&self, ctx: &Context<'_>) -> Nullable<User> {
         nullable(async { user::load(ctx, self.actor).await }).await
     }
 
-    /// The new comment; null where it is a like.
+    /// The new comment; null for a like.
     async fn comment(&self) -> Option<Comment> {
         self.comment.clone().map(Comment::from)
     }
