@@ -31,25 +31,15 @@ fn is_for_linux(path: &Path, text: &[u8]) -> bool {
         || name.ends_with(".sh")
 }
 
-/// All files that are not left out of the repository.
+/// All files of the repository: what a running `make dev` and a build leave beside them is not among them.
 fn files() -> Vec<PathBuf> {
-    let left_out = ["target", ".git", "node_modules"];
-    let entries = walk(Path::new(ROOT), &left_out);
-    entries.into_iter().map(|path| path.strip_prefix(ROOT).expect("inside").to_owned()).collect()
-}
-
-fn walk(folder: &Path, left_out: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let (path, kind) = (entry.path(), entry.file_type().expect("a type"));
-        if kind.is_dir() && !left_out.iter().any(|name| entry.file_name() == *name) {
-            found.extend(walk(&path, left_out));
-        } else if kind.is_file() {
-            found.push(path);
-        }
-    }
-    found
+    // Also where the folder belongs to another user.
+    let list = ["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let listed = git(Path::new(ROOT), &list);
+    let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let files = names.map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned()));
+    // A file that is listed may be removed.
+    files.filter(|file| Path::new(ROOT).join(file).is_file()).collect()
 }
 
 #[test]
@@ -60,7 +50,7 @@ fn scripts_keep_their_line_ends() {
     let mut scripts = Vec::new();
     for file in files() {
         let text = std::fs::read(Path::new(ROOT).join(&file)).expect("a file");
-        if file == Path::new(".gitattributes") || (file != Path::new(".git") && is_for_linux(&file, &text)) {
+        if file == Path::new(".gitattributes") || is_for_linux(&file, &text) {
             let copy = folder.join(&file);
             std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
             std::fs::write(&copy, text).expect("written");
