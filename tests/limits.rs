@@ -104,6 +104,7 @@ async fn long_bodies_are_not_read() {
     for answer in [announced, streamed] {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         assert!(answer.contains("\"PAYLOAD_TOO_LARGE\""), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
     }
     let just_too_long = json!({ "query": " ".repeat(256 * 1024) }).to_string();
     let (status, answer) = post(client, "application/json", just_too_long).await;
