@@ -213,7 +213,7 @@ impl App {
 /// once it answers.
 async fn refuse_unsupported(feeds: &Feeds) -> anyhow::Result<()> {
     for _ in 0..MAX_FIRST_QUESTIONS {
-        match tokio::time::timeout(READY_TIMEOUT, feeds.ready()).await.unwrap_or(Err(ServerFault::TooSlow)) {
+        match in_time(feeds.ready()).await {
             Err(fault @ (ServerFault::RedisCluster | ServerFault::RedisSentinel)) => {
                 anyhow::bail!("REDIS_URL: the server {fault}")
             }
@@ -224,9 +224,13 @@ async fn refuse_unsupported(feeds: &Feeds) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn in_time(ready: impl Future<Output = Result<(), ServerFault>>) -> Result<(), ServerFault> {
+    tokio::time::timeout(READY_TIMEOUT, ready).await.unwrap_or(Err(ServerFault::TooSlow))
+}
+
 /// Whether a part can be used, and why not; the caller names it.
 async fn asked(ready: impl Future<Output = Result<(), ServerFault>>) -> Part {
-    let fault = tokio::time::timeout(READY_TIMEOUT, ready).await.unwrap_or(Err(ServerFault::TooSlow)).err();
+    let fault = in_time(ready).await.err();
     Part {
         name: String::new(),
         healthy: fault.is_none(),

@@ -117,7 +117,7 @@ impl Domain {
         let is_shown = conversation.kind() != ConversationKind::Post;
         self.write(user, user.slot(), |tx| async move {
             // Locked first, as everywhere, so that it can't deadlock with the delivery of a message.
-            log::lock(&tx, &[user]).await?;
+            log::lock(&tx, [user]).await?;
             let moved = store::inbox::mark_read(&tx, user, id, seq).await?;
             notification::mark_read_about(&tx, user, Kind::Message as i16, id.uuid()).await?;
             if moved == Some(true) {

@@ -140,13 +140,9 @@ impl Domain {
     /// Notifies everybody whom the event concerns. May be run again, and out of order.
     pub async fn notify(&self, event: EventId, content: &Event) -> Result<()> {
         let notices = notices(event, content).into_iter().map(|notice| NoticeWrite { event, notice });
-        let notified = notices.map(|write| self.notify_one(write)).collect::<Vec<_>>();
-        let mut notified = stream::iter(notified).buffer_unordered(RECEIVERS_AT_ONCE);
-        let mut result = Ok(());
-        while let Some(one) = notified.next().await {
-            result = result.and(one);
-        }
-        result
+        let writes: Vec<_> = notices.map(|write| self.notify_one(write)).collect();
+        let written: Vec<_> = stream::iter(writes).buffer_unordered(RECEIVERS_AT_ONCE).collect().await;
+        written.into_iter().collect()
     }
 
     async fn notify_one(&self, write: NoticeWrite) -> Result<()> {

@@ -65,9 +65,9 @@ struct Locked {
 }
 
 /// Locks the logs of these users, all on one shard, until the transaction ends.
-pub async fn lock(tx: &Tx, users: &[UserId]) -> Result<()> {
-    let users: BTreeSet<UserId> = users.iter().copied().collect();
-    let users: Vec<UserId> = users.into_iter().collect();
+pub async fn lock(tx: &Tx, users: impl IntoIterator<Item = UserId>) -> Result<()> {
+    let users: BTreeSet<Uuid> = users.into_iter().map(UserId::uuid).collect();
+    let users: Vec<Uuid> = users.into_iter().collect();
     // Always in the same order, to avoid deadlocks. A lock writes no new version of a row, as an upsert would.
     let sql = "with locked as materialized (
             select user_id from receivers where user_id = any($1) order by user_id for no key update
@@ -78,7 +78,7 @@ pub async fn lock(tx: &Tx, users: &[UserId]) -> Result<()> {
         )
         select (select count(*) from locked) + (select count(*) from made) as count";
     loop {
-        let locked = Locked::find_by_statement(sql_with(sql, [column(&users, |user| user.uuid())]))
+        let locked = Locked::find_by_statement(sql_with(sql, [users.clone().into()]))
             .one(tx.connection())
             .await
             .map_err(failure)?;

@@ -68,7 +68,7 @@ impl Domain {
             self.tables.changes.get(ChangesAfter { conversation: id, after }),
             self.tables.newest_members.get(NewestMembers(id)),
         )?;
-        let changes = changes.map(|changes| changes.to_vec()).unwrap_or_default();
+        let changes = changes.unwrap_or_default();
         let newest = newest.iter().flat_map(|newest| newest.iter());
         let mut members: HashMap<UserId, Member> = newest.map(|member| (member.user(), *member)).collect();
         let messages = changes.iter().filter_map(|changed| match &changed.what {

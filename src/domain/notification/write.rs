@@ -1,10 +1,10 @@
 //! Recording notices, those of several events in one transaction on the receivers' shard.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use crate::model::Result;
 use crate::model::event::Event;
-use crate::model::id::{EventId, PostId, Slot, UserId};
+use crate::model::id::{EventId, PostId, Slot};
 use crate::model::notification::{Kind, Notice};
 use crate::model::stream::LogTopic;
 use crate::store::Tx;
@@ -30,9 +30,8 @@ impl GroupWrite for NoticeWrite {
 
     /// What was deleted meanwhile is skipped.
     async fn write(tx: &Tx, writes: &[Self]) -> Result<Vec<Result<()>>> {
-        let receivers: BTreeSet<UserId> = writes.iter().map(|write| write.notice.receiver).collect();
         // First: what is read now is not changed by what takes a message or a post away.
-        log::lock(tx, &receivers.into_iter().collect::<Vec<_>>()).await?;
+        log::lock(tx, writes.iter().map(|write| write.notice.receiver)).await?;
         let valid = valid(tx, writes).await?;
         let notices: Vec<NewNotice> = valid.iter().map(|(_, new)| *new).collect();
         let recorded = notification::record(tx, &notices).await?;

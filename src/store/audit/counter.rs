@@ -275,7 +275,7 @@ async fn hold(tx: &Tx, counter: &Counter, id: Uuid) -> Result<()> {
                 .await
                 .map_err(failure)?;
             if let Some(Receiver { user_id }) = row {
-                log::lock(tx, &[UserId::from_row(user_id)]).await?;
+                log::lock(tx, [UserId::from_row(user_id)]).await?;
             }
         }
     }

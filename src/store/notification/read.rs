@@ -48,7 +48,7 @@ struct Left {
 
 /// Marks one notification of this user; returns how many are left unread.
 pub async fn mark_read(tx: &Tx, user: UserId, id: NotificationId) -> Result<i32> {
-    log::lock(tx, &[user]).await?;
+    log::lock(tx, [user]).await?;
     let sql = "with done as (
             update notifications set is_read = true
             where id = $1 and user_id = $2 and not is_read returning id)
@@ -77,7 +77,7 @@ pub async fn mark_read_about(tx: &Tx, user: UserId, kind: i16, target: Uuid) -> 
 
 /// Marks all notifications of this user up to a place in the list as read; returns how many are left unread.
 pub async fn mark_all_read(tx: &Tx, user: UserId, up_to: Option<(OffsetDateTime, Uuid)>) -> Result<i32> {
-    log::lock(tx, &[user]).await?;
+    log::lock(tx, [user]).await?;
     let sql = "with done as (
             update notifications set is_read = true
             where user_id = $1 and actor_count > 0 and not is_read

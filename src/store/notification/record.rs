@@ -176,7 +176,7 @@ impl Known {
             version: self.version?,
             at: self.at?,
             is_told: self.is_told?,
-            undone_unread: self.undone_unread.unwrap_or_default(),
+            undone_unread: self.undone_unread?,
         };
         Some((self.actor_id?, actor))
     }

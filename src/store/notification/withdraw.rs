@@ -1,7 +1,5 @@
 //! Notifications of what is gone are taken back.
 
-use std::collections::BTreeSet;
-
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
@@ -20,8 +18,7 @@ pub async fn withdraw(tx: &Tx, gone: &[Target]) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
-    let receivers: BTreeSet<UserId> = gone.iter().map(|(user, ..)| *user).collect();
-    log::lock(tx, &receivers.into_iter().collect::<Vec<_>>()).await?;
+    log::lock(tx, gone.iter().map(|(user, ..)| *user)).await?;
     let sql = "with shown as (
             select n.id, n.user_id, n.is_read
             from (select distinct user_id, kind, target_id

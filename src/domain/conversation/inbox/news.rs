@@ -17,7 +17,7 @@ use crate::store::stream::{Changed, MAX_CHANGES, What};
 pub(super) struct News {
     pub standing: Arc<Standing>,
     /// All changes after `after`, or as many as are taken at once.
-    pub changes: Vec<Changed>,
+    pub changes: Arc<Vec<Changed>>,
     pub after: i64,
     pub members: HashMap<UserId, Member>,
     /// The numbers of the deleted ones among the changes, and the last message that is left of each of their senders.

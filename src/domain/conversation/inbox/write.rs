@@ -27,8 +27,7 @@ impl GroupWrite for InboxWrite {
     }
 
     async fn write(tx: &Tx, writes: &[Self]) -> Result<Vec<Result<Option<i64>>>> {
-        let users: BTreeSet<UserId> = writes.iter().map(|write| write.user).collect();
-        log::lock(tx, &users.into_iter().collect::<Vec<_>>()).await?;
+        log::lock(tx, writes.iter().map(|write| write.user)).await?;
         let asked: BTreeSet<(UserId, ConversationId)> = writes.iter().map(Self::key).collect();
         let known = inbox::known(tx, &asked.into_iter().collect::<Vec<_>>()).await?;
         let mut lists = Lists { known, updates: BTreeMap::new(), entries: Vec::new() };
