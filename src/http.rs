@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod cors;
 mod cut;
+mod discard;
 mod graphql;
 mod health;
 mod negotiate;

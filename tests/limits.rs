@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fowergram::app::Role;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::harness::client::{Client, PROTOCOL, code};
@@ -41,17 +41,38 @@ async fn post(client: &Client, content_type: &str, body: impl Into<reqwest::Body
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
-/// The answer to a request of which this much is sent, in HTTP's own words.
-async fn send(client: &Client, header: &str, body: &[u8]) -> String {
-    let mut stream = TcpStream::connect(client.address).await.expect("a connection");
-    let head = format!(
-        "POST /graphql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{header}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.expect("sent");
-    stream.write_all(body).await.expect("sent");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer");
-    String::from_utf8(answer).expect("UTF-8")
+/// A connection on which requests are written by hand.
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    async fn open(client: &Client) -> Self {
+        Self(BufReader::new(TcpStream::connect(client.address).await.expect("a connection")))
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("sent");
+    }
+
+    async fn send_head(&mut self, headers: &str) {
+        self.send(format!("POST /graphql HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n").as_bytes()).await;
+    }
+
+    /// The status of the next answer, and its body.
+    async fn answer(&mut self) -> (u16, Value) {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(
+                self.0.read_line(&mut head).await.expect("an answer") > 0,
+                "the connection ended: {head}"
+            );
+        }
+        let head = head.to_ascii_lowercase();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        let mut body = vec![0; length.parse().expect("a number")];
+        self.0.read_exact(&mut body).await.expect("the body");
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,24 +113,58 @@ async fn bombs_are_refused_while_other_requests_go_on() {
     world.close().await;
 }
 
+/// A client that sends a whole body before it reads sees the answer, and can go on with its connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn long_bodies_are_not_read() {
+async fn a_body_that_is_refused_before_it_is_read_may_still_be_sent() {
+    const MIB: usize = 1024 * 1024;
     let world = World::new().await;
     let client = &world.system().await;
-    // 10 MB are announced, and the answer is there before one of them is sent.
-    let announced = send(client, "content-length: 10485760", b"").await;
-    // One that does not say how long it is: a chunk of as much as may be read, and one more byte.
-    let chunks = format!("{:x}\r\n{}\r\n1\r\n \r\n", 256 * 1024, " ".repeat(256 * 1024));
-    let streamed = send(client, "transfer-encoding: chunked", chunks.as_bytes()).await;
-    for answer in [announced, streamed] {
-        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-        assert!(answer.contains("\"PAYLOAD_TOO_LARGE\""), "{answer}");
-        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    let person = client.sign_up("ada").await;
+    let token = person.client.token.as_deref().expect("a token");
+    let json = "content-type: application/json";
+    let file = "content-type: multipart/form-data; boundary=x\r\ngraphql-require-preflight: 1";
+    let length = format!("content-length: {}", 24 * MIB);
+    let chunked = "transfer-encoding: chunked";
+    // A chunk of as much as may be read, and one more byte.
+    let chunks = format!("{:x}\r\n{}\r\n1\r\n \r\n", MIB / 4, " ".repeat(MIB / 4)).into_bytes();
+    let (whole, rest) =
+        (vec![b' '; 24 * MIB], format!("{MIB:x}\r\n{}\r\n0\r\n\r\n", " ".repeat(MIB)).into_bytes());
+    let nothing: &[u8] = b"";
+    let cases = [
+        (format!("{json}\r\n{length}"), nothing, &whole[..], 413, "PAYLOAD_TOO_LARGE"),
+        (format!("{json}\r\n{chunked}"), &chunks[..], &rest[..], 413, "PAYLOAD_TOO_LARGE"),
+        (format!("content-type: text/plain\r\n{length}"), nothing, &whole[..], 415, "BAD_USER_INPUT"),
+        // A stranger's file, and one that is too large.
+        (format!("{file}\r\n{length}"), nothing, &whole[..], 200, "UNAUTHENTICATED"),
+        (
+            format!("{file}\r\nauthorization: Bearer {token}\r\n{length}"),
+            b"",
+            &whole,
+            413,
+            "PAYLOAD_TOO_LARGE",
+        ),
+    ];
+    for (headers, before, after, status, expected) in cases {
+        let mut connection = Connection::open(client).await;
+        connection.send_head(&headers).await;
+        connection.send(before).await;
+        let (got, answer) = connection.answer().await;
+        assert_eq!((got, code(&answer).as_deref()), (status, Some(expected)), "{headers}");
+        connection.send(after).await;
+        let next = r#"{"query":"{ __typename }"}"#;
+        connection.send_head(&format!("{json}\r\ncontent-length: {}", next.len())).await;
+        connection.send(next.as_bytes()).await;
+        assert_eq!(
+            connection.answer().await,
+            (200, json!({ "data": { "__typename": "Query" } })),
+            "{headers}"
+        );
     }
-    let just_too_long = json!({ "query": " ".repeat(256 * 1024) }).to_string();
-    let (status, answer) = post(client, "application/json", just_too_long).await;
-    assert_eq!((status, code(&answer).as_deref()), (413, Some("PAYLOAD_TOO_LARGE")));
-    client.data("{ __typename }", json!({})).await;
+    // A client that waits for a go-ahead is answered at once, and sends nothing.
+    let mut connection = Connection::open(client).await;
+    connection.send_head(&format!("{json}\r\n{length}\r\nexpect: 100-continue")).await;
+    assert_eq!(connection.answer().await.0, 413);
+    assert_eq!(connection.0.read(&mut [0]).await.expect("the end"), 0, "the connection is closed");
     world.close().await;
 }
 

@@ -122,10 +122,10 @@ async fn what_is_no_operation_is_refused_before_a_stream() {
     for broken in ["", "{", "{}", &format!("[{body}]"), r#"{"query":"{ __typename }","extensions":[]}"#] {
         assert_refused(post(broken.to_owned()).await.expect("an answer"), 400, "BAD_USER_INPUT").await;
     }
-    // Announced and not sent: the answer is there before.
+    // Announced and not sent, as the client waits for a go-ahead: the answer is there before.
     let mut connection = TcpStream::connect(client.address).await.expect("a connection");
-    let head = "POST /graphql/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-                content-length: 300000\r\n\r\n";
+    let head = "POST /graphql/stream HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+                content-type: application/json\r\ncontent-length: 300000\r\n\r\n";
     connection.write_all(head.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.expect("an answer");

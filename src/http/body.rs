@@ -1,7 +1,5 @@
 //! From an HTTP request to a GraphQL one.
 
-use std::time::Duration;
-
 use async_graphql::{UploadValue, Variables};
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_LENGTH;
@@ -14,9 +12,6 @@ use super::reply::Answer;
 use crate::graphql::request::{Extensions, Incoming};
 use crate::model::Code;
 
-/// How long to wait for the rest of a body that is a little too long.
-const LINGER: Duration = Duration::from_millis(250);
-
 /// A request with its files.
 pub struct Received<'a> {
     pub incoming: Incoming<'a>,
@@ -24,14 +19,8 @@ pub struct Received<'a> {
 }
 
 /// Reads the whole body, if it is not longer than the limit.
-pub async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Answer> {
-    if let Some(length) = declared(headers).filter(|length| *length > limit as u64) {
-        // A client may not see an answer that comes while it sends, so a body that is not much too long is awaited.
-        if length <= 2 * limit as u64 {
-            let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-            // Whether it came to its end makes no difference to the answer.
-            let _ = tokio::time::timeout(LINGER, rest).await;
-        }
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Answer> {
+    if declared(headers).is_some_and(|length| length > limit as u64) {
         return Err(Answer::too_large(limit as u64));
     }
     match Limited::new(body, limit).collect().await {

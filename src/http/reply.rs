@@ -3,7 +3,7 @@
 use async_graphql::ServerError;
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -99,8 +99,6 @@ fn explain(headers: &mut HeaderMap, status: StatusCode) {
         StatusCode::METHOD_NOT_ALLOWED => (ALLOW, METHODS),
         StatusCode::SERVICE_UNAVAILABLE => (RETRY_AFTER, "1"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (ACCEPT_ENCODING, "identity"),
-        // The body was not read to its end, so the connection can't be used again.
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => (CONNECTION, "close"),
         _ => return,
     };
     headers.insert(name, HeaderValue::from_static(value));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use futures_util::FutureExt as _;
@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::cut::Cut;
+use super::discard::Discarding;
 use super::router::build;
 use super::state::Http;
 use crate::app::App;
@@ -143,7 +144,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, c
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(given.clone());
-        respond(router.clone(), request.map(Body::new), ending.clone())
+        respond(router.clone(), request, ending.clone())
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -174,9 +175,13 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, c
 
 async fn respond(
     router: Router,
-    request: Request,
+    request: Request<Incoming>,
     ending: CancellationToken,
 ) -> Result<Response, Infallible> {
+    // A client that waits for a go-ahead sends nothing after another answer.
+    let waits = request.headers().contains_key(EXPECT);
+    let request = request
+        .map(|body| if waits { Body::new(body) } else { Body::new(Discarding::new(body, ending.clone())) });
     let mut response = router.oneshot(request).await?;
     if ending.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
