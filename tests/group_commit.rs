@@ -7,14 +7,15 @@ use fowergram::domain::Domain;
 use fowergram::model::Clock;
 use fowergram::model::event::Event;
 use fowergram::model::id::{CommentId, EventId, PostId, Slot, UserId};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::harness::World;
 use crate::harness::client::{Client, text};
+use crate::harness::{World, eventually, stack};
 use crate::live::system;
 
 const COMMENT: &str = "mutation ($input: CreateCommentInput!) {
@@ -153,6 +154,12 @@ async fn notifications_written_together_are_as_if_each_had_been_alone() {
     let shown = notifications(&world, &ada).await;
     assert_eq!(shown, notifications(&world, &bob).await);
     assert!(shown.len() >= 3, "{shown:?}");
+    for notification in &shown {
+        let actors = notification["actors"].as_array().expect("actors");
+        assert_eq!(notification["actor_count"], actors.len(), "{notification}");
+        assert_eq!(notification["unread_count"], shown.len(), "{notification}");
+        assert_eq!(notification["is_in_slot"], true, "{notification}");
+    }
     // Again, in another order: nothing is new.
     let written = join_all(together.iter().rev().map(|(id, event)| domain.notify(*id, event))).await;
     assert!(written.iter().all(Result::is_ok), "{written:?}");
@@ -160,30 +167,51 @@ async fn notifications_written_together_are_as_if_each_had_been_alone() {
     world.close().await;
 }
 
-/// The first notifications of many people, from two processes in opposite orders: nobody has a row for the numbers of their
-/// log yet, and both make it.
+/// The first notifications of many people, from four processes in different orders. The rows that number their logs are
+/// made by a transaction that all of them wait for.
 #[tokio::test(flavor = "multi_thread")]
 async fn first_notifications_that_race_are_all_counted() {
     let world = World::new().await;
-    let (one, other) = (world.process(Role::Worker).await, world.process(Role::Worker).await);
+    let mut processes = Vec::new();
+    for _ in 0..4 {
+        processes.push(world.process(Role::Worker).await);
+    }
     let (clock, slot) = (Clock::system(), Slot::random());
-    let receivers: Vec<UserId> = (0..200).map(|_| UserId::make(&clock, slot)).collect();
+    let receivers: Vec<UserId> = (0..100).map(|_| UserId::make(&clock, slot)).collect();
     let follow = |user: &UserId| {
         let follower = UserId::make(&clock, Slot::random());
         (EventId::make(&clock, slot), Event::UserFollowed { user: *user, follower, active: true, version: 1 })
     };
-    let (there, back): (Vec<_>, Vec<_>) =
-        (receivers.iter().map(follow).collect(), receivers.iter().rev().map(follow).collect());
-    let notify = async |domain: &Domain, events: &[(EventId, Event)]| {
-        let notified = join_all(events.iter().map(|(id, event)| domain.notify(*id, event))).await;
-        assert!(notified.iter().all(Result::is_ok), "{notified:?}");
+    let shard = world.owner(&receivers[0].to_string());
+    let holder = stack::connect(&world.shard_url(shard)).await;
+    let rows: Vec<String> = receivers.iter().map(|user| format!("('{}')", user.uuid())).collect();
+    let made = format!("begin; insert into receivers (user_id) values {}", rows.join(", "));
+    holder.execute_unprepared(&made).await.expect("they are made");
+    let racing = join_all(processes.iter().enumerate().map(|(place, process)| {
+        let mut events: Vec<_> = receivers.iter().map(follow).collect();
+        events.rotate_left(place * 25);
+        async move {
+            let domain = process.domain();
+            let notified = join_all(events.iter().map(|(id, event)| domain.notify(*id, event))).await;
+            assert!(notified.iter().all(Result::is_ok), "{notified:?}");
+        }
+    }));
+    let starting = async {
+        let waiting =
+            "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually("all processes wait", async || {
+            (world.rows(shard, waiting).await.len() >= 4).then_some(())
+        })
+        .await;
+        holder.execute_unprepared("commit").await.expect("the race begins");
     };
-    tokio::join!(notify(one.domain(), &there), notify(other.domain(), &back));
+    join(racing, starting).await;
     let sql = "select count(*) as receivers, sum(unread_count) as unread, min(n) as least, max(n) as most,
             (select sum(actor_count) from notifications) as actors from receivers";
-    let rows = world.rows(world.owner(&receivers[0].to_string()), sql).await;
-    // Each receiver has one notification with two actors, which the log tells twice, as it does of both followers.
-    assert_eq!(rows, [json!({ "receivers": 200, "unread": 200, "least": 4, "most": 4, "actors": 400 })]);
+    // Each receiver has one notification with four actors, which the log tells four times, as it does of the followers.
+    let expected = json!({ "receivers": 100, "unread": 100, "least": 8, "most": 8, "actors": 400 });
+    assert_eq!(world.rows(shard, sql).await, [expected]);
+    holder.close().await.expect("closes");
     world.close().await;
 }
 
@@ -196,8 +224,8 @@ async fn notifications(world: &World, author: &Author) -> Vec<Value> {
             case when n.kind = 2 then n.created_at end::text as began,
             case when n.kind = 2 then n.updated_at end::text as at,
             slot_of(n.id) = slot_of(n.user_id) as is_in_slot,
-            array(select actor_id::text from notification_actors where notification_id = n.id and active
-                order by actor_id)::text as actors
+            array(select actor_id from notification_actors where notification_id = n.id and active
+                order by actor_id) as actors
         from notifications n join receivers r using (user_id) where n.user_id = '{id}' order by n.kind"
     );
     world.rows(world.owner(&author.id.to_string()), &sql).await
