@@ -4,7 +4,7 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards doctor test torture lint bench bench-faults bench-live bench-partitions schema clean-dev
+.PHONY: help dev shards doctor test torture lint bench bench-faults bench-live bench-partitions schema metrics clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench-partitions: ## what native partitions would do to the large tables; ARGS n
 schema: ## writes schema.graphql
 	@cargo run --quiet -- schema > schema.graphql.part || { rm -f schema.graphql.part; exit 1; }
 	@mv schema.graphql.part schema.graphql
+
+metrics: ## writes docs/METRICS.md
+	@cargo run --quiet -- metrics > docs/METRICS.md.part || { rm -f docs/METRICS.md.part; exit 1; }
+	@mv docs/METRICS.md.part docs/METRICS.md
 
 # Run as root, `make dev` may have put the databases where the user postgres can go; postgres is a link then.
 clean-dev: ## forgets the data of `make dev`

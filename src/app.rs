@@ -27,6 +27,7 @@ use crate::live::Hub;
 use crate::model::{Clock, Error, Result, ServerFault};
 use crate::store::migrate::schema;
 use crate::store::{Store, Tables};
+use crate::telemetry;
 use crate::worker;
 
 /// How many committed transactions may wait for the relay; the outbox keeps those that find no place.
@@ -47,6 +48,17 @@ pub enum Role {
     Worker,
     /// Both, on one machine.
     Both,
+}
+
+impl Role {
+    /// As in metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Both => "dev",
+        }
+    }
 }
 
 /// A running process. Cheap to clone.
@@ -77,6 +89,8 @@ impl App {
     /// and of those one: whatever else is down is used when it comes.
     pub async fn start(config: Config, role: Role, clock: Clock) -> anyhow::Result<Self> {
         config.check()?;
+        // Before anything takes handles of metrics, which without a recorder count nothing.
+        let metrics = telemetry::metrics();
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (committed, commits) = mpsc::channel(COMMITTED);
         let accounts = Accounts::new(&config.accounts, clock.clone(), config.shards.shards.len())?;
@@ -103,6 +117,10 @@ impl App {
         });
         tasks.spawn(worker::relay::run(commits, store.clone(), bus.clone(), stopping.clone()));
         tasks.spawn(keep_map(store.clone(), stopping.clone()));
+        let stop = stopping.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(metrics.upkeep()).await });
+        let (version, role_name) = (env!("CARGO_PKG_VERSION"), role.name());
+        ::metrics::gauge!("fowergram_build_info", "version" => version, "role" => role_name).set(1);
         let (watched, stop) = (store.clone(), stopping.clone());
         tasks.spawn(async move { stop.run_until_cancelled(watched.watch()).await });
         let stop = stopping.clone();
@@ -160,6 +178,16 @@ impl App {
     /// The keys that verify access tokens, as a JSON Web Key Set.
     pub fn jwks(&self) -> serde_json::Value {
         self.0.domain.accounts.tokens.jwks().clone()
+    }
+
+    /// Sets the gauges of what is only looked at when somebody asks.
+    pub fn record_state(&self) {
+        self.0.domain.store.shards().iter().for_each(|shard| shard.record_pools());
+        let changed =
+            std::fs::metadata(&self.0.config.accounts.token_key_file).and_then(|file| file.modified());
+        if let Some(age) = changed.ok().and_then(|changed| changed.elapsed().ok()) {
+            metrics::gauge!("fowergram_token_key_age_seconds").set(age.as_secs_f64());
+        }
     }
 
     /// Asks every part whether it is there, side by side.

@@ -55,6 +55,8 @@ enum Command {
     Seed(Box<SeedArgs>),
     /// Print the GraphQL schema
     Schema,
+    /// Print the documentation of all metrics, in Markdown
+    Metrics,
     /// Events that no effect could be made of
     Events(Box<EventsArgs>),
 }
@@ -124,6 +126,7 @@ impl Cli {
                 app.stop().await;
             }
             Command::Schema => output::text(graphql::sdl())?,
+            Command::Metrics => output::text(telemetry::catalog::Document)?,
             Command::Events(args) => events(*args).await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -133,7 +136,7 @@ impl Cli {
 async fn serve(config: Config) -> anyhow::Result<()> {
     config.check()?;
     telemetry::init(&config.log)?;
-    let listener = listen(&config.http.host, config.http.port).await?;
+    let listener = listen(&config.http.host, config.http.port, "PORT").await?;
     let app = App::start(config, Role::Api, Clock::system()).await?;
     stop_on_signal(&app);
     tracing::info!(address = %listener.local_addr()?, "serving");
@@ -143,11 +146,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 async fn work(config: Config) -> anyhow::Result<()> {
+    config.check()?;
     telemetry::init(&config.log)?;
+    let listener = listen(&config.http.host, config.http.worker_port, "WORKER_PORT").await?;
     let app = App::start(config, Role::Worker, Clock::system()).await?;
     stop_on_signal(&app);
-    tracing::info!("working");
-    app.stopping().cancelled().await;
+    tracing::info!(address = %listener.local_addr()?, "working");
+    http::serve_health(app.clone(), listener).await?;
     app.stop().await;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! Each noun's file adds its rules to [`Domain`].
 
 pub mod account;
+mod activity;
 pub mod conversation;
 pub mod feed;
 pub mod fill;

@@ -20,4 +20,4 @@ mod stream;
 mod upload;
 
 pub use router::router;
-pub use server::serve;
+pub use server::{serve, serve_health};

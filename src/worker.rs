@@ -136,6 +136,10 @@ pub fn start(tasks: &TaskTracker, domain: &Domain, config: &MediaConfig, stoppin
         schedule(tasks, domain, stopping, ("groups", Duration::from_mins(5)), forget);
         tasks.spawn(reconcile::run(domain.clone(), shard, stopping.clone()));
     }
+    let count_dead = |domain: Domain, _| -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { dead::record(&domain.bus).await })
+    };
+    schedule(tasks, domain, stopping, ("dead", Duration::from_secs(15)), count_dead);
     let purge = |domain: Domain, _| -> BoxFuture<'static, Result<()>> {
         Box::pin(async move { jobs::purge(&domain.store).await })
     };

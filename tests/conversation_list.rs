@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
+use fowergram::app::Role;
 use serde_json::{Value, json};
 
-use crate::harness::client::Person;
+use crate::harness::client::{Client, Person};
 use crate::harness::{SHARDS, World, eventually};
 
 const LIST: &str = "{ viewer { conversations(first: 20) { unreadCount nodes {
@@ -57,7 +58,9 @@ async fn shown(who: &Person) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_conversations_take_one_query_a_table_and_shard() {
     let world = World::alone().await;
-    let client = world.system().await;
+    let (_, address) = world.api().await;
+    let worker = world.process(Role::Worker).await;
+    let client = Client::new(address);
     let ada = client.sign_up("ada").await;
     let mut people = Vec::new();
     for number in 0..CONVERSATIONS / 2 {
@@ -81,6 +84,8 @@ async fn twenty_conversations_take_one_query_a_table_and_shard() {
     })
     .await;
     world.settle().await;
+    // Its jobs read the same tables.
+    worker.stop().await;
 
     let servers = world.servers().postgres();
     for server in servers {

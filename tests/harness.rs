@@ -93,6 +93,7 @@ impl World {
         let mut settings = vec![
             "--environment=development".to_owned(),
             "--port=0".to_owned(),
+            "--worker-port=0".to_owned(),
             format!("--shards={}", shards.join(",")),
             "--shard-pool-size=4".to_owned(),
             format!("--namespace={name}"),

@@ -24,6 +24,7 @@ mod lists;
 mod live;
 mod media;
 mod message;
+mod metrics;
 mod migrate;
 mod names;
 mod outage;

@@ -44,7 +44,7 @@ pub struct DevArgs {
 
 /// Starts everything, serves until Ctrl-C, stops everything.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
-    let listener = listen(&Host::loopback(), args.port).await?;
+    let listener = listen(&Host::loopback(), args.port, "PORT").await?;
     let plan =
         Plan { dir: args.dev_dir.clone(), clusters: SHARDS, replica: true, durable: true, first_port: None };
     let servers = Servers::start(&plan, |step| eprintln!("  {step}")).await?;

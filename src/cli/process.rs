@@ -9,10 +9,10 @@ use crate::app::App;
 use crate::config::Host;
 
 /// A taken port is one line that says which.
-pub(super) async fn listen(host: &Host, port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((host.as_str(), port))
-        .await
-        .with_context(|| format!("can't listen on {host}:{port}; stop what uses it, or set HOST and PORT"))
+pub(super) async fn listen(host: &Host, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host.as_str(), port)).await.with_context(|| {
+        format!("can't listen on {host}:{port}; stop what uses it, or set HOST and {setting}")
+    })
 }
 
 /// Stops the process at SIGINT or SIGTERM.

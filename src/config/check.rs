@@ -7,6 +7,8 @@ use super::{Config, Origin};
 const DAY_MS: u64 = 86_400_000;
 /// Of what is counted in memory: no machine has more, and a mistyped number must not exhaust this one.
 const MANY: u64 = 10_000_000;
+/// Each makes some fifty time series.
+const MAX_COUNTED_OPERATIONS: usize = 200;
 
 impl Config {
     /// One line, naming the setting.
@@ -20,6 +22,15 @@ impl Config {
         anyhow::ensure!(
             self.http.more_cors_headers().all(is_name),
             "CORS_HEADERS: must be names of headers, separated by commas; * is not one"
+        );
+        let of_operation = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        anyhow::ensure!(
+            self.http.counted_operations().all(|name| name.bytes().all(of_operation)),
+            "OPERATION_NAMES: must be names of GraphQL operations, separated by commas"
+        );
+        anyhow::ensure!(
+            self.http.counted_operations().count() <= MAX_COUNTED_OPERATIONS,
+            "OPERATION_NAMES: must be at most {MAX_COUNTED_OPERATIONS} names"
         );
         let origins = &self.http.cors_origins;
         anyhow::ensure!(

@@ -16,6 +16,10 @@ pub struct HttpConfig {
     #[arg(long, env = "PORT", default_value_t = 8000)]
     pub port: u16,
 
+    /// The port on which a worker shows its health and its metrics; 0 takes a free one
+    #[arg(long, env = "WORKER_PORT", default_value_t = 8001)]
+    pub worker_port: u16,
+
     /// Origins that browsers may call from, separated by commas, or * for any; empty: none in production, any in development
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<Origin>,
@@ -52,6 +56,10 @@ pub struct HttpConfig {
     #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 12_000)]
     pub shutdown_grace_ms: u64,
 
+    /// Names of GraphQL operations that metrics count on their own, separated by commas; all others are counted as `other`
+    #[arg(long, env = "OPERATION_NAMES", value_delimiter = ',')]
+    pub operation_names: Vec<String>,
+
     /// The folder with the built Playground page; absent, a page is served that loads it from a CDN
     #[arg(long, env = "PLAYGROUND_DIR", default_value = "playground/dist")]
     pub playground_dir: PathBuf,
@@ -60,6 +68,15 @@ pub struct HttpConfig {
 impl HttpConfig {
     /// The names in `CORS_HEADERS`.
     pub fn more_cors_headers(&self) -> impl Iterator<Item = &str> {
-        self.cors_headers.iter().map(|name| name.trim()).filter(|name| !name.is_empty())
+        trimmed(&self.cors_headers)
     }
+
+    /// The names in `OPERATION_NAMES`.
+    pub fn counted_operations(&self) -> impl Iterator<Item = &str> {
+        trimmed(&self.operation_names)
+    }
+}
+
+fn trimmed(names: &[String]) -> impl Iterator<Item = &str> {
+    names.iter().map(|name| name.trim()).filter(|name| !name.is_empty())
 }

@@ -61,8 +61,12 @@ impl Domain {
     /// no cache.
     async fn skeleton(&self, user: UserId, before: Option<PostId>, limit: usize) -> Result<Skeleton> {
         match self.feeds.read(user, before, limit).await {
-            Ok(Some(skeleton)) if !skeleton.rebuilding => return Ok(skeleton),
+            Ok(Some(skeleton)) if !skeleton.rebuilding => {
+                count_lookup("hit");
+                return Ok(skeleton);
+            }
             Ok(skeleton) => {
+                count_lookup("miss");
                 let built = tokio::time::timeout(REBUILD_WAIT, self.build_feed(user)).await;
                 if let Ok(Err(error)) = &built {
                     tracing::warn!(cause = %error, "feed not rebuilt");
@@ -87,6 +91,7 @@ impl Domain {
         loop {
             match self.feeds.begin(user).await? {
                 Rebuild::Begun(generation) => {
+                    metrics::counter!("fowergram_feed_rebuilds_total").increment(1);
                     let (posts, failed) = self.assemble(user).await?;
                     if let Some(error) = failed {
                         // Half a feed must not be kept as if it were whole.
@@ -138,4 +143,8 @@ impl Domain {
         posts.truncate(MAX_POSTS);
         Ok((posts, failed))
     }
+}
+
+fn count_lookup(outcome: &'static str) {
+    metrics::counter!("fowergram_cache_requests_total", "cache" => "feed", "outcome" => outcome).increment(1);
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Domain;
 use super::fill::{Filling, UserPage};
 use super::viewer::Viewer;
+use crate::domain::activity::Activity;
 use crate::model::event::Event;
 use crate::model::id::{Slot, UserId};
 use crate::model::page::{Page, Place};
@@ -65,7 +66,9 @@ impl Domain {
         if u64::try_from(follower.following_count).unwrap_or(0) >= MAX_FOLLOWING {
             return Err(Error::Conflict("You follow as many people as one may."));
         }
-        self.set_follow(id, viewer.user, true).await
+        self.set_follow(id, viewer.user, true).await?;
+        Activity::Follow.count();
+        Ok(())
     }
 
     /// Unfollows a user; does nothing if the viewer does not follow them.

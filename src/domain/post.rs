@@ -19,6 +19,7 @@ use super::patch::Patch;
 use super::policy::{self, VisiblePost};
 use super::viewer::Viewer;
 use super::{Domain, text};
+use crate::domain::activity::Activity;
 use crate::model::contact::ContactPolicy;
 use crate::model::event::Event;
 use crate::model::id::{MediaId, PostId, Slot, UserId};
@@ -186,7 +187,11 @@ impl Domain {
         let hashtags = text::hashtags(caption);
         let mentions = self.mentioned(caption).await;
         let write = PostWrite { id, author, new, hashtags, mentions, request };
-        self.write_grouped(author, &self.writes.posts, write).await
+        let created = self.write_grouped(author, &self.writes.posts, write).await?;
+        if !created.replayed {
+            Activity::Post.count();
+        }
+        Ok(created)
     }
 
     /// Changes a post of the viewer's.

@@ -37,6 +37,7 @@ pub struct Document {
 pub struct Operation {
     /// Holds this operation alone, so that no name is needed to find it.
     pub document: ExecutableDocument,
+    name: Option<Name>,
     pub kind: OperationType,
     pub varies: bool,
 }
@@ -98,7 +99,7 @@ impl Document {
             .iter()
             .zip(measures)
             .map(|((name, operation), measure)| {
-                (name.cloned(), Arc::new(Operation::new(document, operation, measure.varies)))
+                (name.cloned(), Arc::new(Operation::new(document, name.cloned(), operation, measure.varies)))
             })
             .collect();
         Self { operations }
@@ -127,13 +128,23 @@ impl Document {
 }
 
 impl Operation {
-    fn new(document: &ExecutableDocument, operation: &Positioned<OperationDefinition>, varies: bool) -> Self {
+    fn new(
+        document: &ExecutableDocument,
+        name: Option<Name>,
+        operation: &Positioned<OperationDefinition>,
+        varies: bool,
+    ) -> Self {
         let mut alone = ExecutableDocument {
             operations: DocumentOperations::Single(operation.clone()),
             fragments: std::collections::HashMap::new(),
         };
         take_fragments(document, &operation.node.selection_set.node, &mut alone);
-        Self { document: alone, kind: operation.node.ty, varies }
+        Self { document: alone, name, kind: operation.node.ty, varies }
+    }
+
+    /// The name that its document gives it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The operation's definition.

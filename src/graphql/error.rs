@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ErrorExtensionValues, Pos, ServerError, Value};
 
 use crate::model::{Code, Error};
-use crate::telemetry::RequestId;
+use crate::telemetry::{self, RequestId};
 
 /// No message is longer than so many bytes: some quote what the client sent.
 const MAX_MESSAGE: usize = 400;
@@ -77,6 +77,7 @@ pub fn finish(errors: &mut [ServerError], request: &RequestId) -> Option<Code> {
     let (mut first, mut logged) = (None, Vec::new());
     for error in errors {
         let code = settle(error, request, &mut logged);
+        telemetry::metrics().error(code);
         first.get_or_insert(code);
     }
     first

@@ -139,7 +139,7 @@ async fn run(http: &Http, parts: &Parts, received: Received<'_>, id: &RequestId)
         .data(http.app.request_data(viewer, meta(parts, id)));
     let mut response = execute(http, request).await;
     let code = error::finish(&mut response.errors, id);
-    telemetry::metrics().operation(operation.kind, code, started.elapsed());
+    http.operations.ended(operation.name(), operation.kind, code, started.elapsed());
     // Only these two replace the whole answer; other errors stand beside data.
     let failed = code.filter(|code| {
         matches!(code, Code::Timeout | Code::Internal)

@@ -23,8 +23,12 @@ pub fn routes() -> Router<Http> {
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
-        .route("/.well-known/jwks.json", get(jwks))
         .layer(from_fn(finish))
+}
+
+/// The keys that verify access tokens.
+pub fn keys() -> Router<Http> {
+    Router::new().route("/.well-known/jwks.json", get(jwks)).layer(from_fn(finish))
 }
 
 /// The process runs.
@@ -59,7 +63,8 @@ fn unready(body: serde_json::Value) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-async fn metrics() -> Response {
+async fn metrics(State(http): State<Http>) -> Response {
+    http.app.record_state();
     let content_type = (CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     ([content_type], telemetry::metrics().render()).into_response()
 }

@@ -257,12 +257,12 @@ impl Operation {
         let request = Engine::<crate::graphql::Query>::request(&operation, variables, Vec::new())
             .data(self.http.app.request_data(self.viewer.clone(), self.meta.clone()));
         if operation.kind == OperationType::Subscription {
-            telemetry::metrics().operation(operation.kind, None, started.elapsed());
+            self.http.operations.ended(operation.name(), operation.kind, None, started.elapsed());
             return self.subscribe(request, id);
         }
         let mut response = execute(&self.http, request).await;
         let code = error::finish(&mut response.errors, &self.meta.request_id);
-        telemetry::metrics().operation(operation.kind, code, started.elapsed());
+        self.http.operations.ended(operation.name(), operation.kind, code, started.elapsed());
         let next = (self.write)(&id, Outcome::Next(&response));
         iter([Event::more(next), complete(self.write, id)]).boxed()
     }
@@ -287,7 +287,7 @@ impl Operation {
 
     /// What to tell the client instead of running it.
     pub fn refused(&self, id: &str, refusal: Refusal) -> String {
-        telemetry::metrics().refused(refusal.code());
+        telemetry::refused(refusal.code());
         (self.write)(id, Outcome::Refused(&refusal.finish(&self.meta.request_id)))
     }
 }

@@ -46,7 +46,7 @@ impl Answer {
 
     /// Counts what was refused before it ran.
     pub fn counted(self) -> Self {
-        telemetry::metrics().refused(self.code().unwrap_or(Code::Internal));
+        telemetry::refused(self.code().unwrap_or(Code::Internal));
         self
     }
 

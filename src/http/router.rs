@@ -24,9 +24,16 @@ pub fn build(app: App) -> (Router, Http) {
         .route("/graphql/ws", get(socket::upgrade))
         .route("/graphql/ws/", get(socket::upgrade))
         .merge(stream::routes(http.clone()))
-        .merge(health::routes());
+        .merge(health::routes())
+        .merge(health::keys());
     if development {
         router = router.merge(playground::routes());
     }
     (router.with_state(http.clone()), http)
+}
+
+/// What a worker shows of itself, with what the handlers share.
+pub fn build_health(app: App) -> (Router, Http) {
+    let http = Http::new(app, false);
+    (health::routes().with_state(http.clone()), http)
 }

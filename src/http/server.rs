@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 
 use super::cut::Cut;
 use super::discard::Discarding;
-use super::router::build;
+use super::router::{build, build_health};
 use super::state::Http;
 use crate::app::App;
 use crate::telemetry;
@@ -47,10 +47,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until the app stops. Then accepts nothing more, finishes what runs and closes sockets, within the
 /// grace period of the configuration.
 pub async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
-    let (router, http) = build(app.clone());
+    run(app.clone(), build(app), listener).await
+}
+
+/// Like [`serve`], for a worker: its health and metrics, and nothing else.
+pub async fn serve_health(app: App, listener: TcpListener) -> anyhow::Result<()> {
+    run(app.clone(), build_health(app), listener).await
+}
+
+async fn run(app: App, (router, http): (Router, Http), listener: TcpListener) -> anyhow::Result<()> {
     let stopping = app.stopping().clone();
-    let upkeep = stopping.clone();
-    app.tasks().spawn(async move { upkeep.run_until_cancelled_owned(telemetry::metrics().upkeep()).await });
     tracing::info!(address = %listener.local_addr()?, "listening");
     let acceptor = Acceptor::new(router, &http);
     stopping.run_until_cancelled(acceptor.accept(&listener)).await;

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::cors::Cors;
 use super::permit::{ConnectionLimits, ConnectionPermit};
 use crate::app::App;
-use crate::telemetry;
+use crate::telemetry::{self, OperationMetrics};
 
 /// How long the last words to sockets may take in a stopping process, within its grace period.
 const FAREWELL: Duration = Duration::from_millis(1500);
@@ -24,6 +24,7 @@ pub struct Http(Arc<Shared>);
 pub struct Shared {
     pub app: App,
     pub cors: Cors,
+    pub operations: OperationMetrics,
     /// Each running request holds one; requests never wait for one.
     pub requests: Semaphore,
     /// Each socket and each event stream holds one.
@@ -53,6 +54,7 @@ impl Http {
         let grace = Duration::from_millis(config.shutdown_grace_ms);
         Self(Arc::new(Shared {
             cors: Cors::new(config, development),
+            operations: OperationMetrics::new(config.counted_operations()),
             requests: Semaphore::new(config.max_concurrent_requests.min(Semaphore::MAX_PERMITS)),
             connections: ConnectionLimits::new(config),
             socket_tasks: TaskTracker::new(),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::ring::Ring;
 use super::source::{RETRY, Source};
 use super::subject::Subject;
-use super::topic::{Found, Topic};
+use super::topic::{Delivery, Found, Topic};
 use crate::model::Result;
 use crate::model::stream::Position;
 
@@ -73,6 +73,16 @@ impl Pump {
         self.source.position(self.topic).await.unwrap_or_else(|_| self.ring.newest())
     }
 
+    /// Records how long ago the changes were made.
+    fn record_delays(&self, changes: &[Delivery]) {
+        let now = self.source.clock().now();
+        for made_at in changes.iter().filter_map(|delivery| delivery.change.made_at()) {
+            // Clocks of two processes may differ a little.
+            let delay = (now - made_at).as_seconds_f64().max(0.0);
+            metrics::histogram!("fowergram_live_delivery_seconds").record(delay);
+        }
+    }
+
     async fn catch_up(&self, wanted: Position) -> Result<()> {
         loop {
             let after = self.ring.newest();
@@ -85,6 +95,7 @@ impl Pump {
             };
             let (count, mut newest) = (found.changes.len(), found.reached);
             metrics::counter!("fowergram_live_changes_read_total").increment(count as u64);
+            self.record_delays(&found.changes);
             if count < PAGE && newest.is_behind(wanted) {
                 // Signals are sent after the commit, so all rows up to this number have been read.
                 newest = wanted;

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::topic::{Change, Changes, Delivery, Found, Topic};
 use crate::cache::Feeds;
-use crate::model::Result;
 use crate::model::feed::FeedChanges;
 use crate::model::id::{UserId, slot_of};
 use crate::model::stream::Position;
+use crate::model::{Clock, Result};
 use crate::store::stream::{self, Counter, What};
 use crate::store::{Store, comment, log};
 
@@ -29,6 +29,10 @@ pub struct Source {
 impl Source {
     pub fn new(store: Store, feeds: Feeds) -> Self {
         Self { store, feeds }
+    }
+
+    pub fn clock(&self) -> &Clock {
+        self.store.clock()
     }
 
     /// The positions of these topics, with one query per shard. Those that can't be read are missing.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+use uuid::Uuid;
+
 use crate::model::event::{comments_subject, conversation_subject, feed_subject, receiver_subject};
 use crate::model::feed::FeedChange;
-use crate::model::id::{ConversationId, PostId, UserId};
+use crate::model::id::{ConversationId, PostId, UserId, millis_of};
 use crate::model::stream::Position;
 use crate::store::stream::Marker;
 use crate::store::{comment, log, message};
@@ -43,6 +46,24 @@ pub enum Change {
     Logged(Arc<log::Row>),
     Feed(FeedChange),
     Comment(Arc<comment::Model>),
+}
+
+impl Change {
+    /// When it was made, if it says so.
+    pub fn made_at(&self) -> Option<OffsetDateTime> {
+        match self {
+            Self::Message(row) => Some(row.changed_at.unwrap_or(row.created_at)),
+            Self::Logged(row) => Some(row.at),
+            Self::Comment(row) => Some(row.created_at),
+            Self::Feed(change) if !change.removed => time_of(change.post.uuid()),
+            Self::Feed(_) | Self::Read(_) => None,
+        }
+    }
+}
+
+/// The time in an id.
+fn time_of(id: Uuid) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis_of(id)) * 1_000_000).ok()
 }
 
 /// A change, and the reader's position after it.

@@ -11,6 +11,8 @@ use crate::model::event::OutboxRow;
 
 /// The age at which a row is published by another process than the one that wrote it.
 const SECONDS_TO_WAIT: i32 = 2;
+/// Counting more would take longer than it tells.
+const MAX_COUNTED: i64 = 100_000;
 /// How long a sweeper's rows are left to it.
 const LEASE_SECONDS: i32 = 10;
 
@@ -44,15 +46,23 @@ pub async fn delete(connection: &Connection, ids: Vec<Uuid>) -> Result<()> {
     Ok(())
 }
 
-#[derive(FromQueryResult)]
-struct Age {
-    seconds: f64,
+/// What waits in an outbox.
+#[derive(Debug, Clone, Copy, FromQueryResult)]
+pub struct Backlog {
+    /// The age of the oldest event in seconds; 0 if there is none.
+    pub seconds: f64,
+    /// The number of events, counted up to [`MAX_COUNTED`].
+    pub rows: i64,
 }
 
-/// The age of the oldest remaining event in seconds; 0 if there is none.
-pub async fn age(connection: &Connection) -> Result<f64> {
+/// What is not known to be published.
+pub async fn backlog(connection: &Connection) -> Result<Backlog> {
     let sql = "select coalesce((select extract(epoch from now() - created_at)::float8
-        from outbox order by id limit 1), 0) as seconds";
-    let age = Age::find_by_statement(sql_with(sql, [])).one(connection).await.map_err(failure)?;
-    Ok(age.map_or(0.0, |age| age.seconds))
+        from outbox order by id limit 1), 0) as seconds,
+        (select count(*) from (select from outbox limit $1) as counted) as rows";
+    let found = Backlog::find_by_statement(sql_with(sql, [MAX_COUNTED.into()]))
+        .one(connection)
+        .await
+        .map_err(failure)?;
+    Ok(found.unwrap_or(Backlog { seconds: 0.0, rows: 0 }))
 }

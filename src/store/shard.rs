@@ -5,6 +5,7 @@ mod endpoint;
 mod failure;
 pub mod map;
 mod pool;
+mod query_times;
 mod replica;
 mod replication;
 
@@ -23,6 +24,7 @@ pub use connection::Connection;
 use endpoint::Endpoint;
 pub use failure::{failure, is_not_migrated, is_orphan, is_retryable, meaning};
 pub use map::{SlotMap, Slots};
+pub use query_times::TABLES;
 pub use replica::ReplicaStatus;
 use replica::WalHistory;
 use replication::ReplicationState;
@@ -79,6 +81,12 @@ impl Shard {
     /// Runs `work` on the primary with a connection of its own, bounded in time.
     pub async fn ask<T>(&self, work: impl AsyncFnOnce(Connection) -> Result<T>) -> Result<T> {
         self.primary.ask(work).await
+    }
+
+    /// Sets the gauges of the connections to its servers.
+    pub fn record_pools(&self) {
+        self.primary.record_pool();
+        self.replicas.iter().for_each(Endpoint::record_pool);
     }
 
     /// Whether there are servers that follow the primary.

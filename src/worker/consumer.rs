@@ -207,6 +207,9 @@ async fn next(batch: &mut Option<Batch>) -> Option<std::result::Result<Message, 
 /// Applies the effect to one event and answers the server.
 async fn handle(effect: &Effect, domain: Domain, bus: &Bus, message: Message) {
     let delivered = message.info().map_or(1, |info| info.delivered);
+    if delivered > 1 {
+        metrics::counter!("fowergram_redeliveries_total", "effect" => effect.name).increment(1);
+    }
     let failed = match decode(&message) {
         // Earlier deliveries ended without an answer: this event ends the process that handles it.
         _ if delivered > MAX_OUTAGE_DELIVERIES => "LOST",
@@ -274,7 +277,7 @@ async fn apply(effect: &Effect, domain: Domain, message: &Message, id: EventId, 
         result = work => result.unwrap_or(Err(Error::Timeout)),
         () = progress => Err(Error::Timeout),
     };
-    metrics::histogram!("fowergram_effect_seconds", "effect" => effect.name).record(start.elapsed());
+    metrics::histogram!("fowergram_effect_duration_seconds", "effect" => effect.name).record(start.elapsed());
     result
 }
 

@@ -10,6 +10,7 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 
 use crate::bus::{Bus, EVENT_ID, event_id};
+use crate::model::{Error, Result};
 
 const ERROR: &str = "Fowergram-Error";
 const DELIVERIES: &str = "Fowergram-Deliveries";
@@ -76,6 +77,17 @@ pub async fn list(bus: &Bus, limit: usize) -> anyhow::Result<Vec<DeadEvent>> {
         });
     }
     Ok(events)
+}
+
+/// Sets the gauge of dead events, if NATS is there.
+pub async fn record(bus: &Bus) -> Result<()> {
+    if !bus.is_connected() {
+        return Ok(());
+    }
+    let stream = open(bus).await.map_err(Error::internal)?;
+    let messages = stream.cached_info().state.messages;
+    metrics::gauge!("fowergram_dead_events").set(u32::try_from(messages).unwrap_or(u32::MAX));
+    Ok(())
 }
 
 /// Publishes dead events again, one or all, and says how many. All effects get them again, which those

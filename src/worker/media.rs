@@ -1,6 +1,7 @@
 //! From an uploaded file to an image that may be shown.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use imaging::{Failure, Limits, Processed};
 use tokio::sync::Semaphore;
@@ -47,7 +48,10 @@ impl ImageProcessor {
             let limits = self.limits;
             let worked = tokio::task::spawn_blocking(move || {
                 let _place = place;
-                imaging::process(&file, &limits, |width| widths_of(width).collect())
+                let start = Instant::now();
+                let processed = imaging::process(&file, &limits, |width| widths_of(width).collect());
+                metrics::histogram!("fowergram_media_duration_seconds").record(start.elapsed());
+                processed
             });
             match worked.await {
                 Ok(Ok(processed)) => Ok(processed),

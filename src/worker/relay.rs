@@ -106,8 +106,10 @@ async fn delete(store: Store, shard: usize, mut acked: mpsc::Receiver<Uuid>) {
 /// Goes on until nothing old is left.
 pub async fn sweep(store: &Store, bus: &Bus, shard: usize, stopping: &CancellationToken) -> Result<()> {
     let shard = &store.shards()[shard];
-    let age = shard.ask(async |connection| outbox::age(&connection).await).await?;
-    metrics::gauge!("fowergram_outbox_age_seconds", "shard" => shard.name.clone()).set(age);
+    let backlog = shard.ask(async |connection| outbox::backlog(&connection).await).await?;
+    metrics::gauge!("fowergram_outbox_age_seconds", "shard" => shard.name.clone()).set(backlog.seconds);
+    let rows = u32::try_from(backlog.rows).unwrap_or(u32::MAX);
+    metrics::gauge!("fowergram_outbox_rows", "shard" => shard.name.clone()).set(rows);
     while bus.is_connected() && !stopping.is_cancelled() {
         let events = shard.ask(async |connection| outbox::claim(&connection, SWEEP_ROWS).await).await?;
         if events.is_empty() {

@@ -36,7 +36,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["notification_list"],
             &["fill"],
             &["idempotency", "own_writes", "policy"],
-            &["patch", "text", "viewer"],
+            &["activity", "patch", "text", "viewer"],
         ],
     ),
     (

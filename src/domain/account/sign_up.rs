@@ -9,6 +9,7 @@ use super::claim::Held;
 use super::session::{Opening, Origin, SignedIn};
 use super::{AccountState, Role, password};
 use crate::domain::Domain;
+use crate::domain::activity::Activity;
 use crate::domain::text::{self, Email};
 use crate::model::claim::Name;
 use crate::model::contact::ContactPolicy;
@@ -51,6 +52,7 @@ impl Domain {
         let draft = self.draft_account(input, origin).await?;
         let held = self.claim_names(&draft).await?;
         let signed_in = self.insert_account(&draft, &held).await?;
+        Activity::SignUp.count();
         self.confirm_names(&held).await;
         Ok(signed_in)
     }

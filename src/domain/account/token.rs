@@ -11,6 +11,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey;
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use metrics::Counter;
 use moka::sync::Cache;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
@@ -59,6 +60,8 @@ pub struct Tokens {
     validation: Validation,
     jwks: serde_json::Value,
     verified: Cache<TokenDigest, Arc<Viewer>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 impl Tokens {
@@ -96,6 +99,8 @@ impl Tokens {
                 "kty": "OKP", "crv": "Ed25519", "x": public, "kid": key_id, "alg": "EdDSA", "use": "sig",
             }] }),
             key_id,
+            hits: lookups("hit"),
+            misses: lookups("miss"),
             verified: Cache::builder()
                 .max_capacity(VERIFIED)
                 .time_to_live(std::time::Duration::from_secs(u64::from(lifetime_seconds.max(1))))
@@ -145,7 +150,9 @@ impl Tokens {
 
     /// Finds a token that was verified before; `TokenExpired` where it was, and no longer is good.
     pub fn recall(&self, digest: &TokenDigest) -> Result<Option<Arc<Viewer>>> {
-        match self.verified.get(digest) {
+        let found = self.verified.get(digest);
+        if found.is_some() { &self.hits } else { &self.misses }.increment(1);
+        match found {
             Some(viewer) if viewer.expires_at <= self.clock.now() => Err(Error::TokenExpired),
             found => Ok(found),
         }
@@ -155,6 +162,11 @@ impl Tokens {
     pub fn remember(&self, digest: TokenDigest, viewer: Arc<Viewer>) {
         self.verified.insert(digest, viewer);
     }
+}
+
+/// Counts lookups in the cache of verified tokens.
+fn lookups(outcome: &'static str) -> Counter {
+    metrics::counter!("fowergram_cache_requests_total", "cache" => "token", "outcome" => outcome)
 }
 
 /// The name of a token in the cache.

@@ -4,6 +4,7 @@ mod new;
 mod write;
 
 use crate::domain::Domain;
+use crate::domain::activity::Activity;
 use crate::domain::media::upload::why_unusable;
 use crate::domain::viewer::Viewer;
 use crate::model::id::{ConversationId, MediaId, MessageId, UserId};
@@ -36,7 +37,11 @@ impl Domain {
         };
         let id = MessageId::make(&self.clock, room.slot());
         let write = MessageWrite { id, sender, room, message, request };
-        self.write_grouped(sender, &self.writes.messages, write).await
+        let created = self.write_grouped(sender, &self.writes.messages, write).await?;
+        if !created.replayed {
+            Activity::Message.count();
+        }
+        Ok(created)
     }
 
     /// Where the viewer's message goes, if the viewer may write there and send all that is in it.

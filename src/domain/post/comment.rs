@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::domain::activity::Activity;
 use crate::domain::idempotency::Taken;
 use crate::domain::policy::VisiblePost;
 use crate::domain::viewer::Viewer;
@@ -153,7 +154,11 @@ impl Domain {
         let (author, post_author) = (viewer.user, seen.author.id());
         let mentions = self.mentioned(&new.text).await;
         let write = CommentWrite { id, author, post_author, new, mentions, request };
-        self.write_grouped(author, &self.writes.comments, write).await
+        let created = self.write_grouped(author, &self.writes.comments, write).await?;
+        if !created.replayed {
+            Activity::Comment.count();
+        }
+        Ok(created)
     }
 
     async fn check_may_comment(&self, viewer: &Viewer, seen: &VisiblePost) -> Result<()> {

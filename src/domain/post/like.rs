@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::Domain;
+use crate::domain::activity::Activity;
 use crate::domain::fill::UserPage;
 use crate::domain::viewer::Viewer;
 use crate::model::event::Event;
@@ -61,7 +62,11 @@ impl Domain {
         }
         let (user, author) = (viewer.user, seen.author.id());
         let write = LikeWrite { post: id, author, user, active };
-        self.write_grouped(user, &self.writes.likes, write).await
+        self.write_grouped(user, &self.writes.likes, write).await?;
+        if active {
+            Activity::Like.count();
+        }
+        Ok(())
     }
 
     /// Who likes a post, the newest first.

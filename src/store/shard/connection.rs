@@ -3,6 +3,9 @@
 mod manager;
 mod prepared;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use deadpool::managed::Object;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use sqlx::error::DatabaseError;
@@ -10,6 +13,7 @@ use sqlx::postgres::{PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgSeve
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor};
 use tokio::sync::Mutex;
 
+use super::query_times::QueryTimes;
 use super::replication::{COMMIT, ReplicationState};
 use crate::model::wal::WalPosition;
 pub use manager::Manager;
@@ -26,6 +30,7 @@ pub struct Connection {
     // passes connections as `&self`. There is never contention: a connection has one user.
     held: Mutex<Held>,
     generation: Generation,
+    times: Arc<QueryTimes>,
 }
 
 #[derive(Debug)]
@@ -48,8 +53,8 @@ enum State {
 }
 
 impl Connection {
-    pub(super) fn new(pooled: Object<Manager>, generation: Generation) -> Self {
-        Self { held: Mutex::new(Held { pooled: Some(pooled), state: State::Ready }), generation }
+    pub(super) fn new(pooled: Object<Manager>, generation: Generation, times: Arc<QueryTimes>) -> Self {
+        Self { held: Mutex::new(Held { pooled: Some(pooled), state: State::Ready }), generation, times }
     }
 
     /// Begins a transaction. End it with [`Connection::commit`] or [`Connection::rollback`]; if the
@@ -67,7 +72,9 @@ impl Connection {
     /// Like [`Connection::commit`]; also returns the log position, in the same round trip.
     pub async fn commit_at(&self) -> Result<WalPosition, DbErr> {
         self.check_unrefused().await?;
+        let start = Instant::now();
         let rows = self.run(async |pg, _| pg.fetch_all(COMMIT).await).await?;
+        self.times.record_transaction(start.elapsed());
         self.held.lock().await.state = State::Ready;
         let [row] = rows.as_slice() else { return Err(failed(Error::RowNotFound)) };
         Ok(ReplicationState::read(row).map_err(failed)?.position)
@@ -90,7 +97,9 @@ impl Connection {
     }
 
     async fn control(&self, sql: &'static str, then: State) -> Result<(), DbErr> {
+        let start = Instant::now();
         self.run(async |pg, _| pg.execute(sql).await).await?;
+        self.times.record_transaction(start.elapsed());
         self.held.lock().await.state = then;
         Ok(())
     }
@@ -103,7 +112,8 @@ impl Connection {
         statement: &Statement,
         work: impl AsyncFn(&mut PgConnection, Query<'_>) -> Result<T, Error>,
     ) -> Result<T, DbErr> {
-        self.run(async |pg, state| {
+        let start = Instant::now();
+        let result = self.run(async |pg, state| {
             let mut prepares = 0;
             loop {
                 let generation = self.generation.current();
@@ -122,8 +132,10 @@ impl Connection {
                     return result;
                 }
             }
-        })
-        .await
+        });
+        let result = result.await;
+        self.times.record(&statement.sql, start.elapsed());
+        result
     }
 
     async fn run<T>(

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::PoolError;
+use metrics::Histogram;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Notify, watch};
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
 use super::failure::{failure, fault_of_connecting};
-use super::pool::Pool;
+use super::pool::{Pool, PoolSize};
 use super::replication::ReplicationState;
 use crate::config::ShardConfig;
 use crate::model::{Error, Result, ServerFault};
@@ -32,6 +33,8 @@ pub struct Endpoint {
     shard: String,
     role: String,
     pool: Pool,
+    /// How long requests wait for a connection.
+    waits: Histogram,
     /// Time limit of a probe, and for getting a connection.
     wait: Duration,
     /// Time limit of all work with one connection.
@@ -55,8 +58,9 @@ impl Endpoint {
         config: &ShardConfig,
     ) -> Result<Self> {
         let wait = Duration::from_millis(config.shard_connect_timeout_ms);
-        let pool = Pool::new(url, config.shard_pool_size as usize, wait).map_err(failure)?;
+        let pool = Pool::new(shard, url, config.shard_pool_size as usize, wait).map_err(failure)?;
         Ok(Self {
+            waits: metrics::histogram!("fowergram_pool_wait_seconds", "shard" => shard.to_owned(), "endpoint" => role.clone()),
             shard: shard.to_owned(),
             role,
             pool,
@@ -123,8 +127,26 @@ impl Endpoint {
         metrics::gauge!(gauge, "shard" => self.shard.clone(), "endpoint" => self.role.clone()).set(value);
     }
 
+    /// Sets the gauges of its connections.
+    pub fn record_pool(&self) {
+        let PoolSize { idle, used, most } = self.pool.size();
+        let set = |state: &'static str, count: usize| {
+            metrics::gauge!(
+                "fowergram_pool_connections",
+                "shard" => self.shard.clone(), "endpoint" => self.role.clone(), "state" => state
+            )
+            .set(number(count));
+        };
+        set("idle", idle);
+        set("used", used);
+        self.gauge("fowergram_pool_max_connections", number(most));
+    }
+
     async fn connect(&self) -> Result<Connection> {
-        self.pool.get().await.map_err(|error| {
+        let start = Instant::now();
+        let connection = self.pool.get().await;
+        self.waits.record(start.elapsed());
+        connection.map_err(|error| {
             tracing::debug!(shard = %self.shard, endpoint = %self.role, cause = %error, "no connection");
             if let PoolError::Backend(cause) = &error {
                 self.remember(Some(fault_of_connecting(cause)));
@@ -192,4 +214,9 @@ impl Endpoint {
     pub fn close(&self) {
         self.pool.close();
     }
+}
+
+/// A count, as gauges take it.
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -4,6 +4,7 @@
 //! a connection only before it is used again after an idle time, and closes connections that were returned in
 //! the middle of a statement or a transaction.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -14,6 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Error};
 
 use super::connection::{Connection, Generation, Manager, failed};
+use super::query_times::QueryTimes;
 use super::replication::ReplicationState;
 
 /// The SQLSTATE for too many connections.
@@ -22,13 +24,22 @@ const TOO_MANY_CONNECTIONS: &str = "53300";
 /// The connections to one endpoint, opened on demand. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    pool: managed::Pool<Manager>,
+    connections: managed::Pool<Manager>,
     generation: Generation,
+    times: Arc<QueryTimes>,
+}
+
+/// Connections of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSize {
+    pub idle: usize,
+    pub used: usize,
+    pub most: usize,
 }
 
 impl Pool {
-    /// `wait` is the time limit for opening a connection, or for one to be returned.
-    pub fn new(url: &SecretString, size: usize, wait: Duration) -> Result<Self, DbErr> {
+    /// Of this shard. `wait` is the time limit for opening a connection, or for one to be returned.
+    pub fn new(shard: &str, url: &SecretString, size: usize, wait: Duration) -> Result<Self, DbErr> {
         let options: PgConnectOptions = url.expose_secret().parse().map_err(failed)?;
         let manager = Manager { options: options.disable_statement_logging() };
         let pool = managed::Pool::builder(manager)
@@ -40,7 +51,11 @@ impl Pool {
             .recycle_timeout(Some(wait))
             .build()
             .map_err(|error| DbErr::Custom(error.to_string()))?;
-        Ok(Self { pool, generation: Generation::default() })
+        Ok(Self {
+            connections: pool,
+            generation: Generation::default(),
+            times: Arc::new(QueryTimes::new(shard)),
+        })
     }
 
     /// Reads the replication state through a connection outside the pool: `probe_connection`, or a new one.
@@ -55,7 +70,7 @@ impl Pool {
             *probe_connection = Some(known);
             return Ok(Some(state));
         }
-        match self.pool.manager().options.connect().await {
+        match self.connections.manager().options.connect().await {
             Ok(mut new) => {
                 let state = ReplicationState::ask(&mut new).await?;
                 *probe_connection = Some(new);
@@ -70,16 +85,23 @@ impl Pool {
 
     /// Closes the idle connections.
     pub fn forget_idle(&self) {
-        self.pool.retain(|_, _| false);
+        self.connections.retain(|_, _| false);
     }
 
     /// Closes idle connections and stops lending new ones.
     pub fn close(&self) {
-        self.pool.close();
+        self.connections.close();
+    }
+
+    /// How many connections are idle, are in use, and may be open.
+    pub fn size(&self) -> PoolSize {
+        let status = self.connections.status();
+        let idle = status.available.min(status.size);
+        PoolSize { idle, used: status.size - idle, most: status.max_size }
     }
 
     /// Lends a connection.
     pub async fn get(&self) -> Result<Connection, PoolError<Error>> {
-        Ok(Connection::new(self.pool.get().await?, self.generation.clone()))
+        Ok(Connection::new(self.connections.get().await?, self.generation.clone(), Arc::clone(&self.times)))
     }
 }

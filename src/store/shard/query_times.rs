@@ -1,0 +1,116 @@
+//! How long the statements of a shard take, by table.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::{Histogram, histogram};
+
+const DURATION: &str = "fowergram_query_duration_seconds";
+/// Stands for `BEGIN`, `COMMIT` and `ROLLBACK`.
+const TRANSACTION: &str = "transaction";
+/// Stands for statements that name none of the tables.
+const OTHER: &str = "other";
+
+/// All tables that statements of requests and workers name.
+pub const TABLES: [&str; 26] = [
+    "backfills",
+    "claims",
+    "comments",
+    "conversations",
+    "credentials",
+    "followers",
+    "following",
+    "hashtag_posts",
+    "hashtags",
+    "idempotency",
+    "inbox",
+    "liked",
+    "likes",
+    "media",
+    "members",
+    "messages",
+    "notification_actors",
+    "notifications",
+    "outbox",
+    "posts",
+    "reactions",
+    "receiver_log",
+    "receivers",
+    "sessions",
+    "shard_map",
+    "users",
+];
+
+/// Handles that are looked up once.
+#[derive(Debug)]
+pub struct QueryTimes {
+    tables: HashMap<&'static str, Histogram>,
+    transaction: Histogram,
+    other: Histogram,
+}
+
+impl QueryTimes {
+    pub fn new(shard: &str) -> Self {
+        let times = |table: &'static str| histogram!(DURATION, "shard" => shard.to_owned(), "table" => table);
+        Self {
+            tables: TABLES.into_iter().map(|table| (table, times(table))).collect(),
+            transaction: times(TRANSACTION),
+            other: times(OTHER),
+        }
+    }
+
+    /// A statement that ended, well or not.
+    pub fn record(&self, sql: &str, took: Duration) {
+        let found = named(sql).find_map(|name| self.tables.get(name));
+        found.unwrap_or(&self.other).record(took);
+    }
+
+    /// A `BEGIN`, `COMMIT` or `ROLLBACK`.
+    pub fn record_transaction(&self, took: Duration) {
+        self.transaction.record(took);
+    }
+}
+
+/// What a statement reads from or writes to, in the order of its text: tables, functions and names of its own.
+fn named(sql: &str) -> impl Iterator<Item = &str> {
+    let mut words = sql.split_ascii_whitespace();
+    std::iter::from_fn(move || {
+        words.find(|word| {
+            ["from", "into", "update", "join"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
+        })?;
+        words.next().map(|name| name.trim_matches(|character: char| !is_of_name(character)))
+    })
+}
+
+const fn is_of_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(sql: &str) -> Option<&str> {
+        named(sql).find(|name| TABLES.contains(name))
+    }
+
+    #[test]
+    fn a_statement_is_known_by_its_first_table() {
+        for (sql, table) in [
+            (r#"SELECT "users"."id" FROM "users" WHERE "users"."id" = ANY($1)"#, Some("users")),
+            (
+                "with held as materialized (\n select id from posts where id = any($1)) update likes",
+                Some("posts"),
+            ),
+            ("insert into outbox (id) select id from unnest($1::uuid[]) as made (id)", Some("outbox")),
+            ("select p.id from unnest($1::uuid[]) as asked (id) join posts p using (id)", Some("posts")),
+            ("update members set state = 1 from conversations", Some("members")),
+            ("delete from sessions where id = $1", Some("sessions")),
+            ("select 1", None),
+            ("select pg_last_wal_replay_lsn()", None),
+            ("", None),
+        ] {
+            assert_eq!(first(sql), table, "{sql}");
+        }
+    }
+}
