@@ -22,6 +22,7 @@ use crate::domain::{Domain, Parts, Writes};
 use crate::graphql::context::RequestContext;
 use crate::graphql::context::RequestMeta;
 use crate::graphql::engine::Engine;
+use crate::graphql::trace::ResolverSpans;
 use crate::graphql::{Mutation, Query, Subscription};
 use crate::live::Hub;
 use crate::model::{Clock, Error, Result, ServerFault};
@@ -51,8 +52,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// As in metrics.
-    const fn name(self) -> &'static str {
+    /// As in metrics and traces.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Worker => "worker",
@@ -134,8 +135,12 @@ impl App {
             worker::start(&tasks, &domain, &config.media, &stopping);
         }
         let hub = Hub::start(store, domain.feeds.clone(), bus, &tasks, stopping.clone());
-        let engine =
-            Engine::new(|| Schema::build(Query::default(), Mutation::default(), Subscription::default()))?;
+        let is_traced = config.traces.otel_exporter_otlp_endpoint.is_some();
+        let engine = Engine::new(|| {
+            let schema = Schema::build(Query::default(), Mutation::default(), Subscription::default());
+            // An extension makes each field slower, also one that does nothing.
+            if is_traced { schema.extension(ResolverSpans) } else { schema }
+        })?;
         Ok(Self(Arc::new(Inner { config, domain, engine, hub, stopping, tasks })))
     }
 

@@ -135,25 +135,27 @@ impl Cli {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     config.check()?;
-    telemetry::init(&config.log)?;
+    let traces = telemetry::init_traced(&config.log, &config.traces, Role::Api.name())?;
     let listener = listen(&config.http.host, config.http.port, "PORT").await?;
     let app = App::start(config, Role::Api, Clock::system()).await?;
     stop_on_signal(&app);
     tracing::info!(address = %listener.local_addr()?, "serving");
     http::serve(app.clone(), listener).await?;
     app.stop().await;
+    traces.close().await;
     Ok(())
 }
 
 async fn work(config: Config) -> anyhow::Result<()> {
     config.check()?;
-    telemetry::init(&config.log)?;
+    let traces = telemetry::init_traced(&config.log, &config.traces, Role::Worker.name())?;
     let listener = listen(&config.http.host, config.http.worker_port, "WORKER_PORT").await?;
     let app = App::start(config, Role::Worker, Clock::system()).await?;
     stop_on_signal(&app);
     tracing::info!(address = %listener.local_addr()?, "working");
     http::serve_health(app.clone(), listener).await?;
     app.stop().await;
+    traces.close().await;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod service;
 mod shard;
 mod storage;
 mod tls;
+mod trace;
 mod value;
 
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ pub use service::{Namespace, ServiceConfig};
 pub use shard::{Endpoint, ShardConfig};
 pub use storage::{Addressing, StorageConfig};
 pub use tls::TlsFiles;
-pub use value::{Host, Origin, ServerUrl};
+pub use trace::TraceConfig;
+pub use value::{CollectorUrl, Host, Origin, ServerUrl};
 
 /// Where the process runs; development shows the Playground and lets any origin in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,6 +51,8 @@ pub struct Config {
 
     #[command(flatten)]
     pub log: LogConfig,
+    #[command(flatten)]
+    pub traces: TraceConfig,
     #[command(flatten)]
     pub http: HttpConfig,
     #[command(flatten)]

@@ -31,6 +31,7 @@ pub mod session;
 pub mod settings;
 pub mod staff;
 pub mod subscription;
+pub mod trace;
 pub mod types;
 pub mod typing;
 pub mod user;

@@ -16,6 +16,7 @@ pub mod notification;
 pub mod page;
 pub mod server_fault;
 pub mod stream;
+pub mod trace;
 pub mod typing;
 pub mod wal;
 

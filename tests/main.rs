@@ -44,6 +44,7 @@ mod story;
 mod stranger;
 mod subscriber;
 mod torture;
+mod trace;
 mod typing;
 mod upgrade;
 mod viewer_events;

@@ -61,7 +61,7 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     let storage = servers.storage();
     storage.create_bucket(NAME)?;
     let config = configuration(args, servers)?;
-    telemetry::init(&config.log)?;
+    let traces = telemetry::init_traced(&config.log, &config.traces, Role::Both.name())?;
     for report in migrate::run(&config.shards, Step::Up).await {
         report.result.with_context(|| format!("shard {} could not be migrated", report.shard))?;
     }
@@ -86,6 +86,7 @@ async fn serve(args: &DevArgs, servers: &Servers, listener: tokio::net::TcpListe
     });
     http::serve(app.clone(), listener).await?;
     app.stop().await;
+    traces.close().await;
     Ok(())
 }
 

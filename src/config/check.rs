@@ -32,6 +32,10 @@ impl Config {
             self.http.counted_operations().count() <= MAX_COUNTED_OPERATIONS,
             "OPERATION_NAMES: must be at most {MAX_COUNTED_OPERATIONS} names"
         );
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&self.traces.otel_traces_sampler_arg),
+            "OTEL_TRACES_SAMPLER_ARG: must be from 0 to 1"
+        );
         let origins = &self.http.cors_origins;
         anyhow::ensure!(
             origins.len() < 2 || !origins.contains(&Origin::Any),

@@ -41,6 +41,32 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
+/// The address of an OTLP collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorUrl(Url);
+
+impl CollectorUrl {
+    /// Where it takes traces: below its own path, as the OTLP exporter specification says.
+    pub fn traces(&self) -> String {
+        format!("{}/v1/traces", self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl FromStr for CollectorUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = server_url(text)?;
+        if url.scheme() != "http" || !url.has_host() {
+            return Err("must be an http:// URL; for TLS, run a collector beside the process".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            return Err("must have no user, password or query".to_owned());
+        }
+        Ok(Self(url))
+    }
+}
+
 /// Whether the URL has one of these schemes, and a host.
 pub(super) fn check_url(setting: &str, url: &Url, schemes: &[&str]) -> anyhow::Result<()> {
     anyhow::ensure!(

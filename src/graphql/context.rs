@@ -8,6 +8,7 @@ use super::loader::Loads;
 use crate::domain::Domain;
 use crate::domain::viewer::Viewer;
 use crate::live::Hub;
+use crate::model::trace::TraceParent;
 use crate::model::{Error, Result};
 use crate::telemetry::RequestId;
 
@@ -33,6 +34,8 @@ pub struct RequestMeta {
     pub ip: Option<IpAddr>,
     pub user_agent: Option<String>,
     pub request_id: RequestId,
+    /// The client's span, if it named one.
+    pub trace_parent: Option<TraceParent>,
 }
 
 /// Short ways to a request's data, for resolvers.

@@ -18,6 +18,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 use super::auth;
 use super::body::{self, Received};
@@ -30,6 +32,7 @@ use crate::graphql::context::RequestMeta;
 use crate::graphql::document::Operation;
 use crate::graphql::engine::{Engine, is_safe};
 use crate::graphql::error;
+use crate::model::trace::{TARGET, TraceParent};
 use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
 
@@ -37,6 +40,7 @@ use crate::telemetry::{self, RequestId, within_request};
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// The longest user agent that is kept.
 const MAX_USER_AGENT: usize = 256;
+const TRACEPARENT: &str = "traceparent";
 
 /// Answers any method on `/graphql`.
 pub async fn handle(State(http): State<Http>, request: Request) -> Response {
@@ -48,16 +52,44 @@ pub async fn handle(State(http): State<Http>, request: Request) -> Response {
         return response;
     }
     let id = reply::request_id(&parts.headers);
+    let span = request_span(&parts, "/graphql", &id);
     let accepted = Media::accepted(&parts.headers);
     let answer = match accepted {
-        Some(_) => within_request(id.clone(), answer(&http, &parts, body, &id)).await,
+        Some(_) => {
+            within_request(id.clone(), answer(&http, &parts, body, &id)).instrument(span.clone()).await
+        }
         None => Err(not_acceptable()),
     };
     let answer = answer.unwrap_or_else(Answer::counted);
     let mut response = answer.respond(accepted.unwrap_or(Media::Json), &id);
+    span.record("http.response.status_code", i64::from(response.status().as_u16()));
     http.cors.mark(&parts.headers, response.headers_mut());
     telemetry::metrics().request("/graphql", response.status().as_u16(), started.elapsed());
     response
+}
+
+/// The span of a request, below the one that the client names. Its fields are those of OpenTelemetry's conventions.
+pub fn request_span(parts: &Parts, route: &'static str, id: &RequestId) -> Span {
+    let span = info_span!(
+        target: TARGET,
+        "request",
+        otel.name = format!("{} {route}", parts.method),
+        otel.kind = "server",
+        http.request.method = parts.method.as_str(),
+        http.route = route,
+        http.response.status_code = Empty,
+        graphql.error.code = Empty,
+        otel.status_code = Empty,
+        request_id = id.as_str(),
+    );
+    if let Some(parent) = trace_parent(&parts.headers) {
+        parent.adopt(&span);
+    }
+    span
+}
+
+fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get(TRACEPARENT)?.to_str().ok().map(TraceParent::given)
 }
 
 fn not_acceptable() -> Answer {
@@ -137,9 +169,10 @@ async fn run(http: &Http, parts: &Parts, received: Received<'_>, id: &RequestId)
     check_kind(&operation, &parts.method)?;
     let request = Engine::<crate::graphql::Query>::request(&operation, incoming.variables, uploads)
         .data(http.app.request_data(viewer, meta(parts, id)));
-    let mut response = execute(http, request).await;
+    let mut response = execute(http, &operation, request).await;
     let code = error::finish(&mut response.errors, id);
     http.operations.ended(operation.name(), operation.kind, code, started.elapsed());
+    record_outcome(code);
     // Only these two replace the whole answer; other errors stand beside data.
     let failed = code.filter(|code| {
         matches!(code, Code::Timeout | Code::Internal)
@@ -151,13 +184,40 @@ async fn run(http: &Http, parts: &Parts, received: Received<'_>, id: &RequestId)
 }
 
 /// Runs a query or mutation, for as long as a request may take.
-pub async fn execute(http: &Http, request: async_graphql::Request) -> async_graphql::Response {
+pub async fn execute(
+    http: &Http,
+    operation: &Operation,
+    request: async_graphql::Request,
+) -> async_graphql::Response {
+    let span = operation_span(operation);
     let run = AssertUnwindSafe(http.app.engine().execute(request)).catch_unwind();
-    match timeout(http.timeout, run).await {
+    match timeout(http.timeout, run.instrument(span)).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => failed(panicked(&*panic)),
         Err(_) => failed(Error::Timeout),
     }
+}
+
+/// Notes in the span of a request how its operation has ended. Errors are those that are not the client's.
+pub fn record_outcome(code: Option<Code>) {
+    let Some(code) = code else { return };
+    let span = Span::current();
+    span.record("graphql.error.code", code.as_str());
+    if matches!(code, Code::Internal | Code::Timeout | Code::ShardUnavailable | Code::StorageUnavailable) {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// The span of an operation while it runs.
+pub fn operation_span(operation: &Operation) -> Span {
+    let kind = operation.kind.to_string();
+    info_span!(
+        target: TARGET,
+        "operation",
+        otel.name = kind,
+        graphql.operation.r#type = kind,
+        graphql.operation.name = operation.name(),
+    )
 }
 
 fn check_kind(operation: &Operation, method: &Method) -> Result<(), Answer> {
@@ -187,7 +247,12 @@ pub async fn viewer(http: &Http, headers: &HeaderMap) -> Result<Option<Viewer>, 
 
 /// Where the request comes from.
 pub fn meta(parts: &Parts, id: &RequestId) -> RequestMeta {
-    RequestMeta { ip: peer(parts), user_agent: user_agent(&parts.headers), request_id: id.clone() }
+    RequestMeta {
+        ip: peer(parts),
+        user_agent: user_agent(&parts.headers),
+        request_id: id.clone(),
+        trace_parent: trace_parent(&parts.headers),
+    }
 }
 
 fn peer(parts: &Parts) -> Option<IpAddr> {

@@ -9,8 +9,10 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError};
 use futures_util::stream::{AbortHandle, AbortRegistration, Abortable, BoxStream, SelectAll, iter, once};
 use futures_util::{FutureExt as _, StreamExt as _};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
-use super::graphql::{execute, failed, panicked};
+use super::graphql::{execute, failed, panicked, record_outcome};
 use super::state::Http;
 use crate::domain::viewer::Viewer;
 use crate::graphql::context::RequestMeta;
@@ -19,6 +21,7 @@ use crate::graphql::engine::Engine;
 use crate::graphql::error::{self, Refusal};
 use crate::graphql::request::Incoming;
 use crate::model::Error;
+use crate::model::trace::TARGET;
 use crate::telemetry::{self, within_request};
 
 /// How many operations one socket or stream may run at once.
@@ -235,7 +238,8 @@ impl Operation {
 
     async fn run(self, id: Arc<str>) -> Events {
         let request_id = self.meta.request_id.clone();
-        within_request(request_id, async move {
+        let span = self.span();
+        let run = within_request(request_id, async move {
             let http = self.http.clone();
             let Ok(_running) = http.requests.try_acquire() else {
                 telemetry::metrics().overload();
@@ -243,8 +247,25 @@ impl Operation {
                 return iter([Event::last(text, id)]).boxed();
             };
             self.start(id).await
-        })
-        .await
+        });
+        run.instrument(span).await
+    }
+
+    /// The span of an operation on a socket or stream, which are open for long and so have none.
+    fn span(&self) -> Span {
+        let span = info_span!(
+            target: TARGET,
+            "message",
+            otel.name = "socket operation",
+            otel.kind = "server",
+            request_id = self.meta.request_id.as_str(),
+            graphql.error.code = Empty,
+            otel.status_code = Empty,
+        );
+        if let Some(parent) = &self.meta.trace_parent {
+            parent.adopt(&span);
+        }
+        span
     }
 
     async fn start(mut self, id: Arc<str>) -> Events {
@@ -260,9 +281,10 @@ impl Operation {
             self.http.operations.ended(operation.name(), operation.kind, None, started.elapsed());
             return self.subscribe(request, id);
         }
-        let mut response = execute(&self.http, request).await;
+        let mut response = execute(&self.http, &operation, request).await;
         let code = error::finish(&mut response.errors, &self.meta.request_id);
         self.http.operations.ended(operation.name(), operation.kind, code, started.elapsed());
+        record_outcome(code);
         let next = (self.write)(&id, Outcome::Next(&response));
         iter([Event::more(next), complete(self.write, id)]).boxed()
     }

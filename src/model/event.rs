@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::id::{CommentId, ConversationId, MediaId, PostId, UserId};
+use super::trace::TraceParent;
+use super::{Error, Result};
 
 /// All events. The names are stored: they are never changed, only added to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,6 +91,40 @@ pub enum Event {
     },
 }
 
+/// An event, with the span that it was emitted in. Those who don't know of traces read the event alone.
+#[derive(Debug, Serialize)]
+pub struct Traced<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<TraceParent>,
+}
+
+impl<'a> Traced<'a> {
+    /// In the current span.
+    pub fn here(event: &'a Event) -> Self {
+        Self { event, traceparent: TraceParent::current() }
+    }
+
+    /// As it is stored and published.
+    pub fn payload(&self) -> Result<String> {
+        match self.traceparent {
+            Some(_) => serde_json::to_string(self),
+            None => serde_json::to_string(self.event),
+        }
+        .map_err(Error::internal)
+    }
+}
+
+/// The span in which an event with this payload was emitted.
+pub fn trace_parent(payload: &[u8]) -> Option<TraceParent> {
+    #[derive(Deserialize)]
+    struct Emitted {
+        traceparent: Option<TraceParent>,
+    }
+    serde_json::from_slice::<Emitted>(payload).ok()?.traceparent
+}
+
 /// An event as it lies in the outbox.
 #[derive(Debug, Clone)]
 pub struct OutboxRow {
@@ -156,4 +192,26 @@ pub fn feed_subject(user: UserId) -> String {
 /// Where it is told who is typing in one conversation: behind the namespace, for nobody keeps it.
 pub fn typing_subject(conversation: ConversationId) -> String {
     format!("live.typing.{conversation}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Clock;
+    use crate::model::id::Slot;
+
+    #[test]
+    fn an_event_is_read_with_and_without_its_trace() {
+        let user = UserId::make(&Clock::system(), Slot::random());
+        let event = Event::ReceiverLogged { user, n: 7 };
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let traced = Traced { event: &event, traceparent: Some(TraceParent::given(parent)) };
+        let payload = traced.payload().expect("JSON");
+        assert_eq!(trace_parent(payload.as_bytes()), Some(TraceParent::given(parent)));
+        // As a process of a release without traces reads it.
+        let read: Event = serde_json::from_str(&payload).expect("an event");
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), serde_json::to_value(&event).expect("JSON"));
+        let plain = Traced::here(&event).payload().expect("JSON");
+        assert!(!plain.contains("traceparent") && trace_parent(plain.as_bytes()).is_none());
+    }
 }

@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 use super::shard::{Connection, Shard};
 use crate::model::id::Slot;
+use crate::model::trace::common_span;
 use crate::model::{Error, Result};
 
 /// The maximum number of keys in one statement; the rest wait for the next.
@@ -44,6 +46,7 @@ type Found<B> = HashMap<<B as Batch>::Key, Arc<<B as Batch>::Row>>;
 
 struct Ask<B: Batch> {
     keys: Vec<B::Key>,
+    span: Span,
     answer: oneshot::Sender<Result<Arc<Found<B>>>>,
 }
 
@@ -62,7 +65,9 @@ impl<B: Batch> Coalescer<B> {
     /// Reads these keys. Keys without a row are missing from the result.
     pub async fn load(&self, keys: Vec<B::Key>) -> Result<Arc<Found<B>>> {
         let (answer, answered) = oneshot::channel();
-        self.asks.try_send(Ask { keys, answer }).map_err(|_| Error::ShardUnavailable)?;
+        self.asks
+            .try_send(Ask { keys, span: Span::current(), answer })
+            .map_err(|_| Error::ShardUnavailable)?;
         answered.await.map_err(|_| Error::ShardUnavailable)?
     }
 }
@@ -89,10 +94,8 @@ async fn run<B: Batch>(shard: Arc<Shard>, mut queue: mpsc::Receiver<Ask<B>>) {
             }
         }
         asks.retain(|ask| !ask.answer.is_closed());
-        if asks.is_empty() {
-            continue;
-        }
-        let answer = ask_shard::<B>(&shard, &asks).await;
+        let Some(span) = common_span(asks.iter().map(|ask| &ask.span)) else { continue };
+        let answer = ask_shard::<B>(&shard, &asks).instrument(span).await;
         for ask in asks {
             // The caller may have stopped waiting.
             let _ = ask.answer.send(answer.clone());

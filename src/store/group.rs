@@ -11,7 +11,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
+use crate::model::trace::common_span;
 use crate::model::{Error, Result};
 
 /// The most requests in one group; more wait for the next.
@@ -37,6 +39,8 @@ pub trait GroupWork: Send + Sync + 'static {
 /// A request that waits for its answer.
 pub struct Waiting<Q, A> {
     pub request: Q,
+    /// Where it was asked for.
+    pub span: Span,
     pub answer: oneshot::Sender<Result<A>>,
 }
 
@@ -59,7 +63,9 @@ impl<W: GroupWork> Groups<W> {
     /// Has a request done, and waits for its answer. Whoever stops waiting may find it done all the same.
     pub async fn ask(&self, shard: usize, request: W::Request) -> Result<W::Answer> {
         let (answer, answered) = oneshot::channel();
-        self.queues[shard].try_send(Waiting { request, answer }).map_err(|_| Error::ShardUnavailable)?;
+        self.queues[shard]
+            .try_send(Waiting { request, span: Span::current(), answer })
+            .map_err(|_| Error::ShardUnavailable)?;
         answered.await.map_err(|_| Error::ShardUnavailable)?
     }
 }
@@ -83,8 +89,8 @@ async fn run<W: GroupWork>(work: Arc<W>, mut queue: mpsc::Receiver<Waiting<W::Re
                 let work = &work;
                 running.push(async move {
                     group.retain(|waiting| !waiting.answer.is_closed());
-                    if !group.is_empty() {
-                        work.run(group).await;
+                    if let Some(span) = common_span(group.iter().map(|waiting| &waiting.span)) {
+                        work.run(group).instrument(span).await;
                     }
                 });
                 patience = Instant::now() + PATIENCE;

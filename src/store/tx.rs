@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::shard::{Connection, failure};
 use super::statement::sql_with;
-use crate::model::event::{Event, OutboxRow};
+use crate::model::event::{Event, OutboxRow, Traced};
 use crate::model::id::{EventId, Slot};
 use crate::model::wal::WalPosition;
 use crate::model::{Clock, Error, Result};
@@ -47,7 +47,7 @@ impl Tx {
         let row = OutboxRow {
             id: EventId::make(&self.0.clock, slot).uuid(),
             subject: event.subject(),
-            payload: serde_json::to_string(event).map_err(Error::internal)?,
+            payload: Traced::here(event).payload()?,
         };
         self.0.events.lock().map_err(|_| poisoned())?.push(row);
         Ok(())

@@ -6,30 +6,56 @@ use std::io::IsTerminal as _;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::current_request;
-use crate::config::{LogConfig, LogFormat};
+use super::trace::Traces;
+use crate::config::{LogConfig, LogFormat, TraceConfig};
 use crate::model::Clock;
+use crate::model::trace::{TARGET, current_trace_id};
 
 /// Starts logging to standard error. Fails where the filter can't be read or logging has started.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
+    start(config, &Traces::off())
+}
+
+/// Like [`init`], and starts traces if the settings say so.
+pub fn init_traced(config: &LogConfig, traces: &TraceConfig, role: &'static str) -> anyhow::Result<Traces> {
+    let traces = Traces::open(traces, role)?;
+    start(config, &traces)?;
+    Ok(traces)
+}
+
+fn start(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
-    let colours = std::io::stderr().is_terminal();
+    // Spans are for traces only. Where no layer wants them, they are not even made.
+    let filter = filter.add_directive(format!("{TARGET}=off").parse()?);
+    let spans = traces.tracer().map(|tracer| {
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(filter_fn(|metadata| metadata.target() == TARGET))
+    });
     // What can't be written is lost in silence: the way to say so is the same standard error, and failing
     // to write there by other means is a panic, in whichever request logs.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(colours)
+        .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false);
-    let started = match config.log_format {
-        LogFormat::Json => builder.event_format(Json).try_init(),
-        LogFormat::Text => builder.event_format(Text(Format::default().without_time().compact())).try_init(),
+    let lines = match config.log_format {
+        LogFormat::Json => lines.event_format(Json).boxed(),
+        LogFormat::Text => lines.event_format(Text(Format::default().without_time().compact())).boxed(),
     };
+    let started = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init();
     started.map_err(|error| anyhow::anyhow!("logging can't start: {error}"))
 }
 
@@ -60,6 +86,9 @@ where
             && let Some(id) = current_request()
         {
             line.set("request_id", id.as_str());
+        }
+        if let Some(id) = current_trace_id() {
+            line.set("trace_id", id);
         }
         writeln!(writer, "{}", Value::Object(line.0))
     }

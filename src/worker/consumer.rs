@@ -15,13 +15,16 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
 
 use super::dead;
 use crate::bus::{Bus, event_id};
 use crate::domain::Domain;
-use crate::model::event::Event;
+use crate::model::event::{Event, trace_parent};
 use crate::model::id::EventId;
+use crate::model::trace::TARGET;
 use crate::model::{Error, Result};
 
 /// How long the server waits for an ack before it redelivers the event.
@@ -176,7 +179,10 @@ impl Work {
             && let Some(message) = self.waiting.pop_front()
         {
             let (effect, domain, bus) = (self.effect.clone(), self.domain.clone(), self.bus.clone());
-            self.running.spawn(async move { handle(&effect, domain, &bus, message).await });
+            self.running.spawn(async move {
+                let span = span(&effect, &message);
+                handle(&effect, domain, &bus, message).instrument(span).await;
+            });
         }
     }
 
@@ -202,6 +208,25 @@ async fn next(batch: &mut Option<Batch>) -> Option<std::result::Result<Message, 
         Some(batch) => batch.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// The span of an effect, below that in which its event was emitted.
+fn span(effect: &Effect, message: &Message) -> Span {
+    let span = info_span!(
+        target: TARGET,
+        "effect",
+        otel.name = format!("effect {}", effect.name),
+        otel.kind = "consumer",
+        messaging.system = "nats",
+        messaging.consumer.group.name = effect.name,
+        otel.status_code = Empty,
+    );
+    if !span.is_disabled()
+        && let Some(parent) = trace_parent(&message.payload)
+    {
+        parent.adopt(&span);
+    }
+    span
 }
 
 /// Applies the effect to one event and answers the server.
@@ -277,6 +302,9 @@ async fn apply(effect: &Effect, domain: Domain, message: &Message, id: EventId, 
         result = work => result.unwrap_or(Err(Error::Timeout)),
         () = progress => Err(Error::Timeout),
     };
+    if result.is_err() {
+        Span::current().record("otel.status_code", "ERROR");
+    }
     metrics::histogram!("fowergram_effect_duration_seconds", "effect" => effect.name).record(start.elapsed());
     result
 }

@@ -12,9 +12,11 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgSeverity};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor};
 use tokio::sync::Mutex;
+use tracing::{Instrument as _, Span, info_span};
 
-use super::query_times::QueryTimes;
+use super::query_times::{QueryTimes, table_of};
 use super::replication::{COMMIT, ReplicationState};
+use crate::model::trace::TARGET;
 use crate::model::wal::WalPosition;
 pub use manager::Manager;
 pub use prepared::{Generation, is_stale};
@@ -73,7 +75,8 @@ impl Connection {
     pub async fn commit_at(&self) -> Result<WalPosition, DbErr> {
         self.check_unrefused().await?;
         let start = Instant::now();
-        let rows = self.run(async |pg, _| pg.fetch_all(COMMIT).await).await?;
+        let span = statement_span(self.times.shard(), "transaction", "COMMIT");
+        let rows = self.run(async |pg, _| pg.fetch_all(COMMIT).await).instrument(span).await?;
         self.times.record_transaction(start.elapsed());
         self.held.lock().await.state = State::Ready;
         let [row] = rows.as_slice() else { return Err(failed(Error::RowNotFound)) };
@@ -98,7 +101,8 @@ impl Connection {
 
     async fn control(&self, sql: &'static str, then: State) -> Result<(), DbErr> {
         let start = Instant::now();
-        self.run(async |pg, _| pg.execute(sql).await).await?;
+        let span = statement_span(self.times.shard(), "transaction", sql);
+        self.run(async |pg, _| pg.execute(sql).await).instrument(span).await?;
         self.times.record_transaction(start.elapsed());
         self.held.lock().await.state = then;
         Ok(())
@@ -112,7 +116,8 @@ impl Connection {
         statement: &Statement,
         work: impl AsyncFn(&mut PgConnection, Query<'_>) -> Result<T, Error>,
     ) -> Result<T, DbErr> {
-        let start = Instant::now();
+        let (start, table) = (Instant::now(), table_of(&statement.sql));
+        let span = statement_span(self.times.shard(), table, &statement.sql);
         let result = self.run(async |pg, state| {
             let mut prepares = 0;
             loop {
@@ -133,8 +138,8 @@ impl Connection {
                 }
             }
         });
-        let result = result.await;
-        self.times.record(&statement.sql, start.elapsed());
+        let result = result.instrument(span).await;
+        self.times.record(table, start.elapsed());
         result
     }
 
@@ -156,6 +161,20 @@ impl Connection {
         };
         result.map_err(failed)
     }
+}
+
+/// The span of a statement. Its text holds no values: all of them are parameters.
+fn statement_span(shard: &str, table: &'static str, sql: &str) -> Span {
+    info_span!(
+        target: TARGET,
+        "statement",
+        otel.name = format!("{shard} {table}"),
+        otel.kind = "client",
+        db.system.name = "postgresql",
+        db.namespace = shard,
+        db.collection.name = table,
+        db.query.text = sql,
+    )
 }
 
 impl Drop for Connection {
