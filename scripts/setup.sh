@@ -2,7 +2,8 @@
 # Installs what is missing on this machine, and says nothing where nothing is.
 #
 #   setup.sh dev    for `make dev`: the servers, a C compiler, the Playground's page
-#   setup.sh test   for `make test`: the servers, PgBouncer, a C compiler, Node.js and the clients that run on it
+#   setup.sh test   for `make test`: the servers, PgBouncer, Prometheus, a C compiler, Python, Node.js and the clients
+#                   that run on it
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,6 +39,9 @@ missing() {
     [ "$mode" = dev ] || scripts/pgbouncer.sh packages
     [ "$mode" = dev ] || has node || echo nodejs
     [ "$mode" = dev ] || has npm || echo npm
+    [ "$mode" = dev ] || has python3 || echo python3
+    [ "$mode" = dev ] || has_server prometheus || echo prometheus
+    [ "$mode" = dev ] || has_server prometheus-alertmanager || has_server alertmanager || echo prometheus-alertmanager
 }
 
 as_root() {
@@ -77,7 +81,7 @@ apt_install() {
     reset_switches
     trap - EXIT INT TERM
     if has systemctl; then
-        for service in redis-server nats-server pgbouncer; do
+        for service in redis-server nats-server pgbouncer prometheus prometheus-alertmanager; do
             case " $packages " in
             *" $service "*) as_root systemctl --quiet disable "$service" >/dev/null 2>&1 || true ;;
             esac
@@ -102,7 +106,7 @@ install_packages() {
             exit 1
             ;;
         esac
-        packages=$(echo "$packages" | sed 's/redis-server/redis/; s/postgresql/postgresql@17/; s/nodejs npm/node/')
+        packages=$(echo "$packages" | sed 's/redis-server/redis/; s/postgresql/postgresql@17/; s/nodejs npm/node/; s/prometheus-alertmanager/alertmanager/')
         say "installing $packages"
         # shellcheck disable=SC2086 # one word for each package
         brew install --quiet $packages

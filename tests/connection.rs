@@ -5,7 +5,6 @@ mod nats;
 mod postgres;
 mod redis;
 mod secrets;
-mod server;
 mod storage;
 
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ pub mod client;
 pub mod events;
 pub mod files;
 pub mod schema;
+pub mod server;
 pub mod stack;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -26,6 +26,7 @@ mod media;
 mod message;
 mod metrics;
 mod migrate;
+mod monitoring;
 mod names;
 mod outage;
 mod pgbouncer;

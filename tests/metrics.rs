@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Stdio;
 
 use fowergram::app::Role;
 use fowergram::telemetry::catalog::{self, Kind, Metric};
 use regex::Regex;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::binary::{self, Running};
 use crate::harness::client::{Client, Person, text};
@@ -104,6 +106,23 @@ fn sum(series: &[Series], name: &str, labels: &[(&str, &str)]) -> f64 {
     series.iter().filter(is_meant).map(|series| series.value).sum()
 }
 
+/// Prometheus finds nothing to say about the form: help texts, units, names.
+async fn lint(text: &str) {
+    let mut command = tokio::process::Command::new("promtool");
+    let command = command
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut promtool = command.spawn().expect("promtool runs");
+    let mut input = promtool.stdin.take().expect("its input");
+    input.write_all(text.as_bytes()).await.expect("written");
+    drop(input);
+    let said = promtool.wait_with_output().await.expect("it ends");
+    let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert_eq!(said, "");
+}
+
 /// A process shows only what the catalog says, with the labels that it says, and nothing of people in them.
 fn check(text: &str, series: &[Series], people: &[&Person]) {
     let catalog = catalog();
@@ -170,6 +189,7 @@ async fn a_story_is_seen_in_the_numbers_of_its_processes() {
     })
     .await;
     let (shown, series) = scrape(address).await;
+    lint(&shown).await;
     check(&shown, &series, &[&ada, &bob]);
     let activity = |activity| sum(&series, "fowergram_activity_total", &[("activity", activity)]);
     for (name, count) in [("sign_up", 2.0), ("post", 1.0), ("message", 1.0), ("like", 1.0), ("follow", 1.0)] {
@@ -203,6 +223,7 @@ async fn a_story_is_seen_in_the_numbers_of_its_processes() {
     }
 
     let (shown, series) = scrape(of_worker).await;
+    lint(&shown).await;
     check(&shown, &series, &[&ada, &bob]);
     for (name, labels) in [
         ("fowergram_effect_duration_seconds_count", &[("effect", "feed")][..]),

@@ -129,7 +129,7 @@ pub const SECTIONS: &[Section] = &[
             gauge(
                 "fowergram_live_signals",
                 &[],
-                "NATS subjects that this process listens to for live streams",
+                "Posts and conversations whose likes or typing, which are not stored, clients listen to",
             ),
             counter(
                 "fowergram_live_signals_missed_total",
@@ -225,8 +225,8 @@ pub const SECTIONS: &[Section] = &[
     Section {
         title: "Jobs and images",
         metrics: &[
-            histogram("fowergram_job_duration_seconds", &["job"], "Time of a run of a worker's job"),
-            counter("fowergram_job_failures_total", &["job"], "Runs of a job that failed"),
+            histogram("fowergram_job_duration_seconds", &["task"], "Time of a run of a worker's job"),
+            counter("fowergram_job_failures_total", &["task"], "Runs of a job that failed"),
             counter("fowergram_media_processed_total", &[], "Images made ready"),
             counter("fowergram_media_rejected_total", &[], "Uploads that are no usable image"),
             histogram("fowergram_media_duration_seconds", &[], "Time to decode and resize an image"),
@@ -303,11 +303,16 @@ impl fmt::Display for Document {
     }
 }
 
-/// Gives each metric its help text.
+/// Gives each metric its help text. Counters without labels begin at 0, so that their first increase is seen.
 pub(super) fn describe() {
     for metric in all() {
         match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Counter => {
+                describe_counter!(metric.name, metric.help);
+                if metric.labels.is_empty() {
+                    metrics::counter!(metric.name).absolute(0);
+                }
+            }
             Kind::Gauge => describe_gauge!(metric.name, metric.help),
             Kind::Histogram => describe_histogram!(metric.name, metric.help),
         }

@@ -25,10 +25,10 @@ where
     while stopping.run_until_cancelled(tokio::time::sleep(delay)).await.is_some() {
         let start = Instant::now();
         let result = work().await;
-        metrics::histogram!("fowergram_job_duration_seconds", "job" => name).record(start.elapsed());
+        metrics::histogram!("fowergram_job_duration_seconds", "task" => name).record(start.elapsed());
         if let Err(error) = result {
             tracing::warn!(job = name, %error, cause = ?error, "job failed");
-            metrics::counter!("fowergram_job_failures_total", "job" => name).increment(1);
+            metrics::counter!("fowergram_job_failures_total", "task" => name).increment(1);
         }
         delay = period.mul_f64(rand::random_range(0.9..1.1));
     }

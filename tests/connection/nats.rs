@@ -10,9 +10,9 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use super::certificates::{Authority, text};
-use super::server::Server;
 use crate::harness::binary::run;
 use crate::harness::eventually;
+use crate::harness::server::Server;
 
 #[derive(Parser)]
 struct Parsed {

@@ -5,11 +5,11 @@ use std::path::Path;
 use fowergram::app::Role;
 
 use super::certificates::{Authority, Certificate, text};
-use super::server::Server;
 use super::until_said;
 use crate::harness::act::ids;
 use crate::harness::binary::run;
 use crate::harness::client::Client;
+use crate::harness::server::Server;
 use crate::harness::{World, eventually};
 
 /// The rights that docs/OPERATIONS.md names.

@@ -16,20 +16,24 @@ pub struct Server {
 
 impl Server {
     /// Starts the program with this configuration, in which `PORT` stands for a free port and `FOLDER` for a folder of
-    /// its own, and waits until it listens.
+    /// its own, as in the arguments, and waits until it listens.
     pub async fn start(program: &str, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let place = folder.path().to_str().expect("UTF-8");
-        let config = config.replace("PORT", &port.to_string()).replace("FOLDER", place);
+        let filled = |text: &str| text.replace("PORT", &port.to_string()).replace("FOLDER", place);
+        let config = filled(config);
         let file = folder.path().join(format!("{program}.conf"));
         std::fs::write(&file, config).expect("a file");
         let mut args: Vec<OsString> = Vec::new();
-        if program == "nats-server" {
-            args.push("-c".into());
+        match program {
+            "nats-server" => args.extend(["-c".into(), file.into()]),
+            "prometheus" | "prometheus-alertmanager" => {
+                args.push(format!("--config.file={}", file.display()).into());
+            }
+            _ => args.push(file.into()),
         }
-        args.push(file.into());
-        args.extend(arguments.iter().map(Into::into));
+        args.extend(arguments.iter().map(|argument| OsString::from(filled(argument))));
         let found = std::env::split_paths(&std::env::var_os("PATH").expect("a path"))
             .map(|folder| folder.join(program))
             .find(|path| path.is_file());
