@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::current_request;
 use super::trace::Traces;
@@ -34,29 +34,40 @@ pub fn init_traced(config: &LogConfig, traces: &TraceConfig, role: &'static str)
 
 fn start(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
-    // Spans are for traces only. Where no layer wants them, they are not even made.
+    // Spans are for traces only.
     let filter = filter.add_directive(format!("{TARGET}=off").parse()?);
-    let spans = traces.tracer().map(|tracer| {
-        tracing_opentelemetry::layer()
-            .with_tracer(tracer)
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|metadata| metadata.target() == TARGET))
-    });
+    let started = match traces.tracer() {
+        // One filter for all: what it leaves out costs next to nothing, and spans are not even made.
+        None => tracing_subscriber::registry().with(filter).with(lines(config)).try_init(),
+        Some(recorder) => {
+            let spans = tracing_opentelemetry::layer()
+                .with_tracer(recorder)
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false)
+                .with_filter(filter_fn(|metadata| metadata.target() == TARGET));
+            tracing_subscriber::registry().with(spans).with(lines(config).with_filter(filter)).try_init()
+        }
+    };
+    started.map_err(|error| anyhow::anyhow!("logging can't start: {error}"))
+}
+
+/// Writes log lines to standard error.
+fn lines<S>(config: &LogConfig) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     // What can't be written is lost in silence: the way to say so is the same standard error, and failing
     // to write there by other means is a panic, in whichever request logs.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false);
-    let lines = match config.log_format {
+    match config.log_format {
         LogFormat::Json => lines.event_format(Json).boxed(),
         LogFormat::Text => lines.event_format(Text(Format::default().without_time().compact())).boxed(),
-    };
-    let started = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init();
-    started.map_err(|error| anyhow::anyhow!("logging can't start: {error}"))
+    }
 }
 
 fn now() -> String {
