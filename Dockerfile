@@ -26,6 +26,6 @@ COPY --from=playground /playground/dist playground/dist
 COPY --from=build /out/fowergram /usr/local/bin/fowergram
 USER 10001:10001
 ENV HOST=0.0.0.0
-EXPOSE 8000
+EXPOSE 8000 8001
 ENTRYPOINT ["fowergram"]
 CMD ["serve"]

@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -108,6 +109,22 @@ async fn traced(client: &Client, header: &str, query: &str, variables: Value) ->
     request.send().await.expect("an answer").json().await.expect("JSON")
 }
 
+/// Nothing that is a secret is in a span or in a log line, however much is logged.
+fn check_secrets(settings: &[String], secrets: &[&str], texts: impl Iterator<Item = String>) {
+    let password = |setting: &String| {
+        let (user, _) = setting.split_once("://")?.1.split_once('@')?;
+        user.split_once(':').map(|(_, password)| password.to_owned())
+    };
+    let credentials: BTreeSet<String> = settings.iter().filter_map(password).collect();
+    assert!(!credentials.is_empty(), "{settings:?}");
+    for text in texts {
+        for secret in secrets.iter().copied().chain(credentials.iter().map(String::as_str)) {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{secret}: {}", line.unwrap_or_default());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_goes_from_a_request_to_its_effects_and_says_no_secret() {
     let world = World::new().await;
@@ -183,31 +200,35 @@ async fn one_trace_goes_from_a_request_to_its_effects_and_says_no_secret() {
     let failed = eventually("the span of the fault", failed).await;
     assert_eq!(failed.span.status.map(|status| status.code), Some(StatusCode::Error as i32));
 
-    // A header that follows no format starts a trace of its own, and one of a socket is the parent of its operations.
-    for broken in ["", "00-0-0-00", "ff-00000000000000000000000000000000-0000000000000000-01", "x"] {
+    // A header that follows no format starts a trace of its own.
+    for broken in
+        ["", &"0".repeat(10_000), "00-0-0-00", "ff-00000000000000000000000000000000-0000000000000000-01", "x"]
+    {
         let answer = traced(&ada.client, broken, "{ viewer { user { id } } }", json!({})).await;
         assert_eq!(answer["data"]["viewer"]["user"]["id"], json!(ada.id), "{broken}");
     }
 
-    // Nothing that is a secret is in a span or in a log line, however much is logged.
+    // Operations of sockets and event streams continue the trace that these were opened with.
+    let trace = Uuid::new_v4().simple().to_string();
+    let request = ada
+        .client
+        .stream_request(Method::POST)
+        .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let request =
+        request.header("accept", "text/event-stream").json(&json!({ "query": "{ viewer { user { id } } }" }));
+    let answer = request.send().await.expect("an answer").text().await.expect("events");
+    assert!(answer.contains(&ada.id), "{answer}");
+    eventually("the spans of an operation on a stream", async || {
+        let spans = collector.of(&trace);
+        let has = |name: &str| spans.iter().any(|span| span.span.name == name);
+        (has("socket operation") && has("query") && has("Query.viewer")).then_some(())
+    })
+    .await;
+
     let token = ada.client.token.clone().expect("a token");
-    let password = |setting: &String| {
-        let (user, _) = setting.split_once("://")?.1.split_once('@')?;
-        user.split_once(':').map(|(_, password)| password.to_owned())
-    };
-    let credentials: BTreeSet<String> = settings.iter().filter_map(password).collect();
-    assert!(!credentials.is_empty(), "{settings:?}");
-    let mut secrets = vec![token, ada.refresh_token.clone(), PASSWORD.to_owned(), words.to_owned()];
-    secrets.extend(["ada@", "bob@"].map(str::to_owned));
-    secrets.extend(credentials);
+    let secrets = [&token, &ada.refresh_token, PASSWORD, words, "ada@", "bob@"];
     let logs = [api.text(), worker.text()];
-    let all: Vec<String> = collector.all().iter().map(Received::text).chain(logs).collect();
-    for secret in &secrets {
-        for text in &all {
-            let line = text.lines().find(|line| line.contains(secret.as_str()));
-            assert!(line.is_none(), "{secret}: {}", line.unwrap_or_default());
-        }
-    }
+    check_secrets(&settings, &secrets, collector.all().iter().map(Received::text).chain(logs));
     drop((api, worker));
     world.close().await;
 }

@@ -89,7 +89,7 @@ pub fn request_span(parts: &Parts, route: &'static str, id: &RequestId) -> Span 
 }
 
 fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
-    headers.get(TRACEPARENT)?.to_str().ok().map(TraceParent::given)
+    TraceParent::given(headers.get(TRACEPARENT)?.to_str().ok()?)
 }
 
 fn not_acceptable() -> Answer {

@@ -205,9 +205,9 @@ mod tests {
         let user = UserId::make(&Clock::system(), Slot::random());
         let event = Event::ReceiverLogged { user, n: 7 };
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let traced = Traced { event: &event, traceparent: Some(TraceParent::given(parent)) };
+        let traced = Traced { event: &event, traceparent: TraceParent::given(parent) };
         let payload = traced.payload().expect("JSON");
-        assert_eq!(trace_parent(payload.as_bytes()), Some(TraceParent::given(parent)));
+        assert_eq!(trace_parent(payload.as_bytes()), TraceParent::given(parent));
         // As a process of a release without traces reads it.
         let read: Event = serde_json::from_str(&payload).expect("an event");
         assert_eq!(serde_json::to_value(&read).expect("JSON"), serde_json::to_value(&event).expect("JSON"));

@@ -14,6 +14,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 pub const TARGET: &str = "otel";
 
 const HEADER: &str = "traceparent";
+/// Version 00 has 55 characters; later ones may have more.
+const MAX_LENGTH: usize = 128;
 
 /// A span of this or another process, as the header `traceparent` of W3C Trace Context says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,9 +23,9 @@ const HEADER: &str = "traceparent";
 pub struct TraceParent(String);
 
 impl TraceParent {
-    /// What a client has sent. It is checked when it is used.
-    pub fn given(text: &str) -> Self {
-        Self(text.to_owned())
+    /// What a client has sent, if it is not too long. Its form is checked when it is used.
+    pub fn given(text: &str) -> Option<Self> {
+        (text.len() <= MAX_LENGTH).then(|| Self(text.to_owned()))
     }
 
     /// The current span; `None` without traces.

@@ -33,7 +33,7 @@ impl Traces {
             .with_endpoint(collector.traces())
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
-        let resource = Resource::builder_empty()
+        let resource = Resource::builder()
             .with_service_name(config.otel_service_name.clone())
             .with_attributes([
                 KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
