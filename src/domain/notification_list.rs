@@ -89,7 +89,8 @@ impl Domain {
             return Ok(0);
         }
         let read = async |connection| notification::unread(&connection, user, COUNTED).await;
-        let rows: Vec<_> = self.store.read(user.slot(), read).await?.into_iter().map(Arc::new).collect();
+        let (count, rows) = self.store.read(user.slot(), read).await?;
+        let rows: Vec<_> = rows.into_iter().map(Arc::new).collect();
         let seen = self.see_notifications(viewer, &rows).await?;
         let hidden = seen.iter().filter(|seen| matches!(seen, Seen::Hidden)).count();
         Ok((count - i32::try_from(hidden).unwrap_or(i32::MAX)).max(0))

@@ -115,14 +115,25 @@ pub async fn list(
     Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
 }
 
-/// A user's unread notifications of the kinds that this program knows, the newest first.
-pub async fn unread(connection: &Connection, user: UserId, limit: i64) -> Result<Vec<Model>> {
+/// A user's number of unread notifications, and the newest of them, of the kinds that this program knows. Both are as of one
+/// moment, so that those that are hidden can be taken from the number.
+pub async fn unread(connection: &Connection, user: UserId, limit: i64) -> Result<(i32, Vec<Model>)> {
     let columns = &*COLUMNS;
     let sql = format!(
-        "select {columns} from notifications
-        where user_id = $1 and not is_read and actor_count > 0 and kind = any($2)
-        order by updated_at desc limit $3"
+        "select unread_count, {columns}
+        from (select unread_count from receivers where user_id = $1) as counted
+        left join lateral (
+            select {columns} from notifications
+            where user_id = $1 and not is_read and actor_count > 0 and kind = any($2)
+            order by updated_at desc limit $3
+        ) as notifications on true"
     );
     let values = [user.uuid().into(), numbers(&Kind::ALL).into(), limit.into()];
-    Model::find_by_statement(sql_with(&sql, values)).all(connection).await.map_err(failure)
+    let rows = connection.query_all_raw(sql_with(&sql, values)).await.map_err(failure)?;
+    let (mut count, mut unread) = (0, Vec::with_capacity(rows.len()));
+    for row in rows {
+        count = row.try_get("", "unread_count").map_err(failure)?;
+        unread.extend(Model::from_query_result_optional(&row, "").map_err(failure)?);
+    }
+    Ok((count, unread))
 }

@@ -3,6 +3,7 @@
 use fowergram::app::Role;
 use fowergram::model::event::Event;
 use fowergram::model::id::{CommentId, EventId, PostId, Slot};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::notifications;
@@ -272,5 +273,27 @@ async fn what_was_deleted_is_named_by_its_id() {
     let typed = format!(" {}\n", post.to_uppercase());
     let answer = ada.on("deletePost(id: $id) { deletedId }", &typed).await;
     assert_eq!(text(&answer["data"]["deletePost"]["deletedId"]), post);
+    world.close().await;
+}
+
+/// The number of unread notifications and those that are hidden are of one moment, while events take them away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn posts_that_are_deleted_are_counted_at_no_moment() {
+    let world = World::new().await;
+    let client = world.system().await;
+    let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
+    let mut posts = Vec::new();
+    for number in 0..20 {
+        posts.push(ada.client.post(&format!("{number} with @bob")).await);
+    }
+    drained(&world).await;
+    assert_eq!(notifications(&bob).await["unreadCount"], 20);
+    for (left, post) in (0..20).rev().zip(&posts) {
+        ada.delete_post(post).await;
+        let asked = join_all((0..20).map(|_| notifications(&bob))).await;
+        assert!(asked.iter().all(|of| of["unreadCount"] == left), "{left}: {asked:?}");
+    }
+    drained(&world).await;
+    assert_eq!(notifications(&bob).await["unreadCount"], 0);
     world.close().await;
 }
