@@ -29,7 +29,11 @@ use stack::Stack;
 pub const SHARDS: usize = 4;
 
 /// Longest wait for something that must come to pass. Reached only by a test that fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Time-outs that are longer than a busy machine takes for anything.
+pub const PATIENT: [&str; 3] =
+    ["--shard-connect-timeout-ms=20000", "--shard-statement-timeout-ms=40000", "--request-timeout-ms=50000"];
 
 /// One test's system: four shard databases, a namespace and a bucket that no other test uses.
 pub struct World {
@@ -59,7 +63,10 @@ impl World {
             stack.clone_database(&database).await;
             shards.push(stack.servers().postgres()[0].url(&database));
         }
-        Self::on(stack.servers(), name, &shards, stack.token_key())
+        let mut world = Self::on(stack.servers(), name, &shards, stack.token_key());
+        // Nothing fails here: a machine that is busy with other tests must not look like a shard that is down.
+        world.settings.extend(PATIENT.map(String::from));
+        world
     }
 
     /// A world on servers of its own, for tests that stop or break them: a `PostgreSQL` server for each

@@ -166,9 +166,13 @@ async fn a_story_is_seen_in_the_numbers_of_its_processes() {
     let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
 
     let mut notified = ada.client.stream("subscription { newNotification { __typename } }", json!({})).await;
-    bob.follow(&ada).await;
-    notified.told().await;
     let post = ada.client.post("a picture").await;
+    notified
+        .told_of(async || {
+            bob.comment(&post, None, "look").await;
+        })
+        .await;
+    bob.follow(&ada).await;
     bob.like(&post).await;
     ada.write(json!({ "userId": bob.id }), "hello").await;
     for _ in 0..3 {

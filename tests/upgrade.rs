@@ -18,7 +18,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::client::{Client, Person, text};
 use crate::harness::stack::DATABASE;
-use crate::harness::{SHARDS, World, serve};
+use crate::harness::{PATIENT, SHARDS, World, serve};
 use documents::Documents;
 use story::Lane;
 
@@ -44,10 +44,6 @@ const TABLES: &str = "select quote_ident(relname), coalesce((
         from information_schema.columns where table_schema = 'public' and table_name <> relname
     )
     from pg_class c where relkind = 'r' and relnamespace = 'public'::regnamespace order by relname";
-
-/// Longer than a busy machine takes for anything.
-const PATIENT: [&str; 3] =
-    ["--shard-connect-timeout-ms=20000", "--shard-statement-timeout-ms=40000", "--request-timeout-ms=50000"];
 
 /// Changes each table of a shard as `migrate up` does: nobody waits long behind who waits for a table.
 async fn change(url: &str, step: &str) {

@@ -9,12 +9,9 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::client::text;
-use super::eventually;
+use super::{PATIENCE, eventually};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fowergram");
-
-/// Longer than any start takes that ends by itself.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a command ended.
 #[derive(Debug)]

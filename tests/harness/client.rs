@@ -1,7 +1,6 @@
 //! A frontend: GraphQL over HTTP and over a WebSocket.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use fowergram::model::id::UserId;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -11,8 +10,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-/// Nothing that a test waits for takes so long, unless it fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::PATIENCE;
 
 /// What sockets speak.
 pub const PROTOCOL: &str = "graphql-transport-ws";

@@ -6,10 +6,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
+use super::PATIENCE;
 use super::client::Client;
-
-/// Nothing that a test waits for takes so long, unless it fails.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Says which reserved stream a request is about.
 pub const TOKEN: &str = "x-graphql-event-stream-token";
@@ -116,6 +114,16 @@ impl EventStream {
         let (name, data) = self.next().await.expect("the stream goes on");
         assert_eq!(name, "next", "{data}");
         data
+    }
+
+    /// Acts until the stream tells of it: an action before the subscription is in force is not told of.
+    pub async fn told_of(&mut self, act: impl AsyncFn()) -> Value {
+        loop {
+            act().await;
+            if let Ok(told) = tokio::time::timeout(Duration::from_millis(100), self.told()).await {
+                return told;
+            }
+        }
     }
 
     /// All events up to the end of the answer.
