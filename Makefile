@@ -4,7 +4,7 @@ DEV_DIR ?= .dev
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards doctor test torture lint bench bench-faults bench-live bench-partitions schema metrics clean-dev
+.PHONY: help dev shards doctor test torture lint chart bench bench-faults bench-live bench-partitions schema metrics clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ torture: ## the torture test of live updates for a minute, in place of the 15 s 
 lint: ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+chart: ## checks the Helm chart without a cluster
+	@scripts/chart.sh check
 
 bench: ## the load test, in release mode; ARGS goes to it, as in ARGS=--quick
 	@scripts/setup.sh test

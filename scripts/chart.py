@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Renders and checks the Helm chart without a cluster.
+
+    scripts/chart.py render [VALUES.yaml]   prints what would be installed
+    scripts/chart.py check                  lints the chart, renders it with each file of k8s/fowergram/ci, validates
+                                            every object against the schemas of Kubernetes, and shows that wrong
+                                            values are refused
+
+`make chart` installs what it needs: helm-sdkpy (Helm itself, as a library), kubernetes-validate and PyYAML. Helm can
+only install; it is given an API server that accepts everything and keeps it.
+"""
+
+import asyncio
+import http.server
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import helm_sdkpy as helm
+import kubernetes_validate
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "k8s" / "fowergram"
+# The oldest release that Chart.yaml allows and the newest that is known.
+KUBERNETES = ["1.27", kubernetes_validate.latest_version()]
+# Kinds by group and version. Those of the Prometheus operator have no schema in Kubernetes.
+KINDS = {
+    "v1": ["ConfigMap", "Secret", "Service", "ServiceAccount"],
+    "apps/v1": ["Deployment"],
+    "autoscaling/v2": ["HorizontalPodAutoscaler"],
+    "batch/v1": ["Job"],
+    "monitoring.coreos.com/v1": ["PodMonitor", "PrometheusRule"],
+    "networking.k8s.io/v1": ["Ingress", "NetworkPolicy"],
+    "policy/v1": ["PodDisruptionBudget"],
+}
+
+
+def plural(kind):
+    lower = kind.lower()
+    return lower[:-1] + "ies" if lower.endswith("y") else lower + ("es" if lower.endswith("s") else "s")
+
+
+class ApiServer(http.server.BaseHTTPRequestHandler):
+    """Accepts every object. A job is complete at once."""
+
+    protocol_version = "HTTP/1.1"
+    # What is there, by path, and all that was made.
+    objects = {}
+    made = []
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body, status=200, kind="application/json"):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def missing(self):
+        self.answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}, 404)
+
+    def do_GET(self):
+        path = self.path.split("?")[0].strip("/")
+        groups = {}
+        for version in KINDS:
+            if "/" in version:
+                groups.setdefault(version.split("/")[0], []).append(
+                    {"groupVersion": version, "version": version.split("/")[1]})
+        if path == "version":
+            return self.answer({"major": "1", "minor": "31", "gitVersion": "v1.31.0"})
+        if path == "api":
+            return self.answer({"kind": "APIVersions", "versions": ["v1"]})
+        if path == "apis":
+            groups = [{"name": name, "versions": versions, "preferredVersion": versions[0]}
+                      for name, versions in groups.items()]
+            return self.answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+        for version, kinds in KINDS.items():
+            if path == ("api/v1" if version == "v1" else f"apis/{version}"):
+                resources = [{"name": plural(kind), "singularName": kind.lower(), "namespaced": True, "kind": kind,
+                              "verbs": ["create", "get", "list", "watch", "patch", "delete"]} for kind in kinds]
+                return self.answer({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version,
+                                    "resources": resources})
+        if path == "openapi/v2":
+            # A document with nothing in it, so that Helm does not validate: kubernetes-validate does.
+            return self.answer(b"", kind="application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+        if path in self.objects:
+            return self.answer(self.objects[path])
+        if path.endswith("/jobs"):
+            items = [item for at, item in self.objects.items() if at.startswith(path + "/")]
+            if "watch=" in self.path:
+                return self.watch(items)
+            return self.answer({"kind": "JobList", "apiVersion": "batch/v1", "metadata": {"resourceVersion": "1"},
+                                "items": items})
+        return self.missing()
+
+    def watch(self, items):
+        # All that there is, and the mark that ends it; nothing happens later.
+        events = [{"type": "ADDED", "object": item} for item in items]
+        end = {"resourceVersion": "1", "annotations": {"k8s.io/initial-events-end": "true"}}
+        events.append({"type": "BOOKMARK", "object": {"kind": "Job", "apiVersion": "batch/v1", "metadata": end}})
+        self.answer("".join(json.dumps(event) + "\n" for event in events).encode())
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if body.startswith(b"k8s\0"):
+            # Helm's record of the release, in Protocol Buffers.
+            return self.answer({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "release"}}, 201)
+        item = json.loads(body)
+        item["metadata"].setdefault("resourceVersion", "1")
+        if item["kind"] == "Job":
+            item["status"] = {"succeeded": 1, "startTime": "2026-01-01T00:00:00Z",
+                              "completionTime": "2026-01-01T00:00:01Z",
+                              "conditions": [{"type": "Complete", "status": "True"}]}
+        path = self.path.split("?")[0].strip("/")
+        self.objects[f"{path}/{item['metadata']['name']}"] = item
+        self.made.append(item)
+        self.answer(item, 201)
+
+    do_PUT = do_POST
+
+    def do_DELETE(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        item = self.objects.pop(self.path.split("?")[0].strip("/"), None)
+        self.answer(item) if item else self.missing()
+
+
+def render(values):
+    """The objects that an installation with these values makes; raises what Helm says against it."""
+    ApiServer.objects, ApiServer.made = {}, []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ApiServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "here", "user": {}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
+    }
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        configuration = helm.Configuration(namespace="photos", kubeconfig=file.name)
+        asyncio.run(helm.Install(configuration).run("release", str(CHART), values=values, wait=False, timeout=20))
+    server.shutdown()
+    objects = ApiServer.made
+    for item in objects:
+        item.pop("status", None)
+        item["metadata"].pop("resourceVersion", None)
+    return objects
+
+
+def pod(item):
+    return item["spec"]["template"]["spec"] if item["kind"] in ("Deployment", "Job") else None
+
+
+def faults(objects):
+    """What is wrong with the objects, as texts."""
+    found = []
+    for item in objects:
+        name = f"{item['kind']} {item['metadata']['name']}"
+        if item["apiVersion"].startswith("monitoring.coreos.com"):
+            continue
+        for version in KUBERNETES:
+            try:
+                kubernetes_validate.validate(item, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                found.append(f"{name} in Kubernetes {version}: {error.message}")
+        if (spec := pod(item)) is None:
+            continue
+        # The « restricted » profile of the Pod Security Standards, and what keeps a node alive.
+        container = spec["containers"][0]
+        confined = container["securityContext"]
+        if not (spec["securityContext"].get("runAsNonRoot") and confined.get("readOnlyRootFilesystem")
+                and confined.get("allowPrivilegeEscalation") is False and confined["capabilities"]["drop"] == ["ALL"]
+                and spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"):
+            found.append(f"{name} is not confined")
+        if spec.get("automountServiceAccountToken") is not False:
+            found.append(f"{name} is given a token of the cluster")
+        if "memory" not in container["resources"].get("limits", {}) or "cpu" not in container["resources"]["requests"]:
+            found.append(f"{name} has no bounds")
+        names = [entry["name"] for entry in container["env"]]
+        if len(names) != len(set(names)):
+            found.append(f"{name} sets a variable twice")
+    selected = {json.dumps(item["spec"]["selector"].get("matchLabels", item["spec"]["selector"]), sort_keys=True)
+                for item in objects if item["kind"] in ("Service", "PodDisruptionBudget", "PodMonitor")}
+    deployments = [item for item in objects if item["kind"] == "Deployment"]
+    labels = [item["spec"]["template"]["metadata"]["labels"].items() for item in deployments]
+    for selector in selected:
+        if sum(json.loads(selector).items() <= pod_labels for pod_labels in labels) != 1:
+            found.append(f"{selector} selects not exactly one deployment")
+    return found
+
+
+def settings():
+    """The names of all settings."""
+    return set(re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def canonical(value):
+    return json.dumps(value, sort_keys=True)
+
+
+def check():
+    failed = False
+
+    def fail(what):
+        nonlocal failed
+        failed = True
+        print(f"FAILED  {what}")
+
+    for file in sorted(CHART.glob("ci/*-values.yaml")):
+        values = yaml.safe_load(file.read_text()) or {}
+        objects = render(values)
+        wrong = faults(objects)
+        wrong += [f"{name} is no setting" for name in set(values.get("config", {})) - settings()]
+        for fault in wrong:
+            fail(f"{file.name}: {fault}")
+        kinds = sorted({item["kind"] for item in objects})
+        if not wrong:
+            print(f"ok      {file.name}: {len(objects)} objects, {', '.join(kinds)}")
+
+    full = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text())
+    objects = render(full)
+    kinds = {kind for kinds in KINDS.values() for kind in kinds} - {"Secret"}
+    if missing := kinds - {item["kind"] for item in objects}:
+        fail(f"the full values make no {missing}")
+    given = {name: str(value) for name, value in full["config"].items()}
+    for item in filter(pod, objects):
+        rendered = {entry["name"]: entry["value"] for entry in pod(item)["containers"][0]["env"]}
+        if not given.items() <= rendered.items():
+            fail(f"{item['metadata']['name']} has other settings than the values: {rendered}")
+    rules = [item["spec"] for item in objects if item["kind"] == "PrometheusRule"]
+    files = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "monitoring/prometheus/rules").glob("*.yml"))]
+    if sorted(map(canonical, rules)) != sorted(map(canonical, files)):
+        fail("the rules are not those of monitoring/prometheus/rules")
+    boards = {name: text for item in objects if item["kind"] == "ConfigMap" for name, text in item["data"].items()}
+    files = (ROOT / "monitoring/grafana/dashboards").glob("*.json")
+    if {name: json.loads(text) for name, text in boards.items()} != {
+            file.name: json.loads(file.read_text()) for file in files}:
+        fail("the dashboards are not those of monitoring/grafana/dashboards")
+
+    # What must not pass: it shows that the checks can fail.
+    for what, values in {
+        "a value of the wrong type": {"api": {"replicas": "two"}},
+        "a value that is not there": {"api": {"replica": 2}},
+        "a secret among the settings": {"config": {"S3_SECRET_ACCESS_KEY": "x"}},
+        "a setting that is no name": {"config": {"s3-bucket": "x"}},
+        "an ingress without a host": {"ingress": {"enabled": True}},
+        "no name of a secret": {"secrets": {"settings": ""}},
+        "a negative number": {"api": {"maxUnavailable": -1}},
+    }.items():
+        try:
+            render(values)
+            fail(f"{what} is accepted")
+        except helm.InstallError as error:
+            print(f"ok      {what} is refused: {str(error).splitlines()[-1].strip()}")
+    for what, change in {
+        "a field that is not there": lambda item: item["spec"].update(replica=2),
+        "a writable root": lambda item: pod(item)["containers"][0]["securityContext"].update(
+            {"readOnlyRootFilesystem": False}),
+        "no limit of memory": lambda item: pod(item)["containers"][0]["resources"].pop("limits"),
+        "other labels": lambda item: item["spec"]["template"]["metadata"]["labels"].update(
+            {"app.kubernetes.io/component": "other"}),
+    }.items():
+        objects = render(full)
+        change(next(item for item in objects if item["kind"] == "Deployment"))
+        if faults(objects):
+            print(f"ok      {what} is found")
+        else:
+            fail(f"{what} is not found")
+    sys.exit(failed)
+
+
+def main(arguments):
+    if arguments == ["check"]:
+        check()
+    elif arguments[:1] == ["render"] and len(arguments) <= 2:
+        values = yaml.safe_load(Path(arguments[1]).read_text()) if arguments[1:] else None
+        print(yaml.safe_dump_all(render(values), sort_keys=False), end="")
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
