@@ -1,13 +1,18 @@
 # What is done often. The recipes are short; scripts/setup.sh installs what they need.
 
 DEV_DIR ?= .dev
+SHARD ?= 0
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards doctor test torture lint chart bench bench-faults bench-live bench-partitions schema metrics clean-dev
+.PHONY: help dev shards doctor clean-dev up down ps logs health db-shell test torture lint chart \
+	bench bench-faults bench-live bench-partitions schema metrics
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^## / { printf "\n%s\n", substr($$0, 4) } \
+		/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## On this machine
 
 dev: ## everything on this machine, with a demo network; PORT and DEV_DIR say where
 	@scripts/setup.sh dev
@@ -21,6 +26,36 @@ shards: ## what lies on which shard of a running `make dev`
 doctor: ## whether the data of a running `make dev` agrees with itself; ARGS=--fix mends it
 	@[ -e "$(DEV_DIR)/env" ] || { echo "there is no $(DEV_DIR)/env: start make dev first" >&2; exit 1; }
 	@set -a; . "$(DEV_DIR)/env"; set +a; LOG=warn exec cargo run --quiet -- doctor $(ARGS)
+
+# Run as root, `make dev` may have put the databases where the user postgres can go; postgres is a link then.
+clean-dev: ## forgets the data of `make dev`
+	@if command -v flock >/dev/null && [ -e "$(DEV_DIR)/lock" ] && ! flock -n "$(DEV_DIR)/lock" true; then \
+		echo "$(DEV_DIR) is in use: stop make dev first" >&2; exit 1; fi
+	@if [ -L "$(DEV_DIR)/postgres" ]; then rm -rf "$$(readlink "$(DEV_DIR)/postgres")"; fi
+	@rm -rf "$(DEV_DIR)"
+
+## In containers
+
+up: ## the system of docker-compose.yml; ARGS=--profile=observability adds Prometheus, Alertmanager and Grafana
+	docker compose $(ARGS) up --build --detach
+
+down: ## stops it, and keeps its data
+	docker compose --profile observability --profile demo down
+
+ps: ## what of it runs
+	docker compose ps --all
+
+logs: ## what it logs; ARGS names services, as in ARGS="api-0 api-1"
+	docker compose logs --follow --tail 100 $(ARGS)
+
+health: ## the state of each part, as the API processes see it
+	@for api in api-0 api-1; do echo "$$api"; docker compose exec -T $$api bash -c 'exec 3<>/dev/tcp/127.0.0.1/8000 && \
+		printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3'; echo; done
+
+db-shell: ## psql on a shard: SHARD=2
+	docker compose exec shard-$(SHARD) psql --username fowergram fowergram
+
+## Tests
 
 test: ## all tests, on real servers
 	@scripts/setup.sh test
@@ -37,6 +72,8 @@ lint: ## formatting and lints
 chart: ## checks the Helm chart without a cluster
 	@scripts/chart.sh check
 
+## Speed
+
 bench: ## the load test, in release mode; ARGS goes to it, as in ARGS=--quick
 	@scripts/setup.sh test
 	@cargo build --release -p fowergram -p loadtest
@@ -52,6 +89,8 @@ bench-partitions: ## what native partitions would do to the large tables; ARGS n
 	@scripts/setup.sh test
 	@scripts/bench-partitions.sh $(ARGS)
 
+## Written from the code
+
 schema: ## writes schema.graphql
 	@cargo run --quiet -- schema > schema.graphql.part || { rm -f schema.graphql.part; exit 1; }
 	@mv schema.graphql.part schema.graphql
@@ -59,10 +98,3 @@ schema: ## writes schema.graphql
 metrics: ## writes docs/METRICS.md
 	@cargo run --quiet -- metrics > docs/METRICS.md.part || { rm -f docs/METRICS.md.part; exit 1; }
 	@mv docs/METRICS.md.part docs/METRICS.md
-
-# Run as root, `make dev` may have put the databases where the user postgres can go; postgres is a link then.
-clean-dev: ## forgets the data of `make dev`
-	@if command -v flock >/dev/null && [ -e "$(DEV_DIR)/lock" ] && ! flock -n "$(DEV_DIR)/lock" true; then \
-		echo "$(DEV_DIR) is in use: stop make dev first" >&2; exit 1; fi
-	@if [ -L "$(DEV_DIR)/postgres" ]; then rm -rf "$$(readlink "$(DEV_DIR)/postgres")"; fi
-	@rm -rf "$(DEV_DIR)"
