@@ -36,7 +36,7 @@ clean-dev: ## forgets the data of `make dev`
 
 ## In containers
 
-up: ## the system of docker-compose.yml; ARGS=--profile=observability adds Prometheus, Alertmanager and Grafana
+up: ## the system of docker-compose.yml; ARGS=--profile=observability adds monitoring
 	docker compose $(ARGS) up --build --detach
 
 down: ## stops it, and keeps its data
