@@ -147,7 +147,7 @@ def render(values):
         json.dump(config, file)
         file.flush()
         configuration = helm.Configuration(namespace="photos", kubeconfig=file.name)
-        asyncio.run(helm.Install(configuration).run("release", str(CHART), values=values, wait=False, timeout=20))
+        asyncio.run(helm.Install(configuration).run("release", str(CHART), values=values, wait=False, timeout=120))
     server.shutdown()
     objects = ApiServer.made
     for item in objects:

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 # It asks for Python 3.12, but runs on those that Debian 12 has.
 helm=helm-sdkpy==0.1.32
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/fowergram/chart-$({ echo "$helm"; cat scripts/chart-requirements.txt; } | cksum | cut -d ' ' -f 1)
+folder=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/fowergram/chart-$({ echo "$helm"; cat scripts/chart-requirements.txt; } | cksum | cut -d ' ' -f 1)
 
 unavailable() {
     echo "chart: $1; the chart is not checked" >&2
