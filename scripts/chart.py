@@ -2,18 +2,18 @@
 """Renders and checks the Helm chart without a cluster.
 
     scripts/chart.py render [VALUES.yaml]   prints what would be installed
-    scripts/chart.py check                  lints the chart, renders it with each file of k8s/fowergram/ci, validates
-                                            every object against the schemas of Kubernetes, and shows that wrong
-                                            values are refused
+    scripts/chart.py check                  renders the chart with each file of k8s/fowergram/ci, validates every
+                                            object against the schemas of Kubernetes, and shows that wrong values
+                                            are refused
 
 `make chart` installs what it needs: helm-sdkpy (Helm itself, as a library), kubernetes-validate and PyYAML. Helm can
 only install; it is given an API server that accepts everything and keeps it.
 """
 
 import asyncio
+import copy
 import http.server
 import json
-import os
 import re
 import sys
 import tempfile
@@ -27,10 +27,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "k8s" / "fowergram"
 # The oldest release that Chart.yaml allows and the newest that is known.
-KUBERNETES = ["1.27", kubernetes_validate.latest_version()]
+OLDEST = re.search(r"^kubeVersion: \">=(\d+\.\d+)", (CHART / "Chart.yaml").read_text(), re.MULTILINE).group(1)
+KUBERNETES = [OLDEST, kubernetes_validate.latest_version()]
 # Kinds by group and version. Those of the Prometheus operator have no schema in Kubernetes.
 KINDS = {
-    "v1": ["ConfigMap", "Secret", "Service", "ServiceAccount"],
+    "v1": ["ConfigMap", "Service", "ServiceAccount"],
     "apps/v1": ["Deployment"],
     "autoscaling/v2": ["HorizontalPodAutoscaler"],
     "batch/v1": ["Job"],
@@ -69,18 +70,14 @@ class ApiServer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.split("?")[0].strip("/")
-        groups = {}
-        for version in KINDS:
-            if "/" in version:
-                groups.setdefault(version.split("/")[0], []).append(
-                    {"groupVersion": version, "version": version.split("/")[1]})
         if path == "version":
             return self.answer({"major": "1", "minor": "31", "gitVersion": "v1.31.0"})
         if path == "api":
             return self.answer({"kind": "APIVersions", "versions": ["v1"]})
         if path == "apis":
-            groups = [{"name": name, "versions": versions, "preferredVersion": versions[0]}
-                      for name, versions in groups.items()]
+            versions = [{"groupVersion": both, "version": both.split("/")[1]} for both in KINDS if "/" in both]
+            groups = [{"name": version["groupVersion"].split("/")[0], "versions": [version],
+                       "preferredVersion": version} for version in versions]
             return self.answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
         for version, kinds in KINDS.items():
             if path == ("api/v1" if version == "v1" else f"apis/{version}"):
@@ -215,9 +212,11 @@ def check():
         failed = True
         print(f"FAILED  {what}")
 
+    rendered = {}
     for file in sorted(CHART.glob("ci/*-values.yaml")):
         values = yaml.safe_load(file.read_text()) or {}
         objects = render(values)
+        rendered[file.name] = values, objects
         wrong = faults(objects)
         wrong += [f"{name} is no setting" for name in set(values.get("config", {})) - settings()]
         for fault in wrong:
@@ -226,16 +225,15 @@ def check():
         if not wrong:
             print(f"ok      {file.name}: {len(objects)} objects, {', '.join(kinds)}")
 
-    full = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text())
-    objects = render(full)
-    kinds = {kind for kinds in KINDS.values() for kind in kinds} - {"Secret"}
+    full, objects = rendered["full-values.yaml"]
+    kinds = {kind for kinds in KINDS.values() for kind in kinds}
     if missing := kinds - {item["kind"] for item in objects}:
         fail(f"the full values make no {missing}")
     given = {name: str(value) for name, value in full["config"].items()}
     for item in filter(pod, objects):
-        rendered = {entry["name"]: entry["value"] for entry in pod(item)["containers"][0]["env"]}
-        if not given.items() <= rendered.items():
-            fail(f"{item['metadata']['name']} has other settings than the values: {rendered}")
+        taken = {entry["name"]: entry["value"] for entry in pod(item)["containers"][0]["env"]}
+        if not given.items() <= taken.items():
+            fail(f"{item['metadata']['name']} has other settings than the values: {taken}")
     rules = [item["spec"] for item in objects if item["kind"] == "PrometheusRule"]
     files = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "monitoring/prometheus/rules").glob("*.yml"))]
     if sorted(map(canonical, rules)) != sorted(map(canonical, files)):
@@ -269,9 +267,9 @@ def check():
         "other labels": lambda item: item["spec"]["template"]["metadata"]["labels"].update(
             {"app.kubernetes.io/component": "other"}),
     }.items():
-        objects = render(full)
-        change(next(item for item in objects if item["kind"] == "Deployment"))
-        if faults(objects):
+        broken = copy.deepcopy(objects)
+        change(next(item for item in broken if item["kind"] == "Deployment"))
+        if faults(broken):
             print(f"ok      {what} is found")
         else:
             fail(f"{what} is not found")

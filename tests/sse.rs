@@ -47,12 +47,11 @@ async fn pair(client: &Client) -> (Person, Person, String) {
 /// written for that.
 async fn warm_up(writer: &Person, conversation: &str, stream: &mut EventStream) {
     let to = json!({ "conversationId": conversation });
-    loop {
-        writer.write(to.clone(), "warm").await;
-        if tokio::time::timeout(Duration::from_millis(100), stream.told()).await.is_ok() {
-            break;
-        }
-    }
+    stream
+        .told_of(async || {
+            writer.write(to.clone(), "warm").await;
+        })
+        .await;
     writer.write(to, "go").await;
     loop {
         let event = stream.told().await;

@@ -158,7 +158,7 @@ async fn in_session(app: &App, person: &Person, sql: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_session_has_lost_is_prepared_anew() {
     let world = World::new().await;
-    let (app, address) = world.api_with(&[&["--shard-pool-size=1"], &PATIENT[..]].concat()).await;
+    let (app, address) = world.api_with(&["--shard-pool-size=1"]).await;
     world.process(Role::Worker).await;
     let ada = Client::new(address).sign_up("ada").await;
     let post = ada.client.post("mine").await;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::SEED;
+use crate::harness::PATIENCE;
 use crate::harness::act::SEND;
 use crate::harness::client::{Person, code, text};
 
@@ -27,8 +28,6 @@ const READ: &str = "mutation ($id: ID!, $seq: Int!) {
 const EMOJI: [&str; 3] = ["👍", "🎉", "😀"];
 /// After these the same request is sent again.
 const PASSING: [&str; 3] = ["SHARD_UNAVAILABLE", "TIMEOUT", "RATE_LIMITED"];
-/// Nothing is away for so long.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The ids of all messages that were acknowledged, by their conversation; shared by all writers.
 #[derive(Default)]

@@ -100,7 +100,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{- /* A Deployment; takes the root, the role, the command, the port's name and number, and the role's values. */}}
+{{- /* A Deployment; takes the root, the role, the command, the port and the role's values. */}}
 {{- define "fowergram.deployment" -}}
 {{- $root := .root }}
 {{- $values := .values }}
@@ -114,7 +114,7 @@ metadata:
     {{- include "fowergram.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .role }}
 spec:
-  {{- if not .autoscaled }}
+  {{- if not (dig "autoscaling" "enabled" false $values) }}
   replicas: {{ $values.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
@@ -146,20 +146,20 @@ spec:
           args: [{{ .command }}]
           {{- include "fowergram.container" $root | nindent 10 }}
           ports:
-            - name: {{ .portName }}
+            - name: http
               containerPort: {{ .port }}
           # Long enough for a start that waits for its servers.
           startupProbe:
-            httpGet: { path: /health, port: {{ .portName }} }
+            httpGet: { path: /health, port: http }
             periodSeconds: 2
             failureThreshold: 60
           livenessProbe:
-            httpGet: { path: /health, port: {{ .portName }} }
+            httpGet: { path: /health, port: http }
             periodSeconds: 10
             timeoutSeconds: 5
             failureThreshold: 6
           readinessProbe:
-            httpGet: { path: /ready, port: {{ .portName }} }
+            httpGet: { path: /ready, port: http }
             periodSeconds: 5
             timeoutSeconds: 4
             failureThreshold: 2
