@@ -57,9 +57,10 @@ db-shell: ## psql on a shard: SHARD=2
 
 ## Tests
 
-test: ## all tests, on real servers
+test: ## all tests, on real servers; also with the program of the release before
 	@scripts/setup.sh test
-	cargo test --workspace
+	@ulimit -n "$$(ulimit -Hn)"; previous=$$(scripts/previous.sh) && set -x && \
+		FOWERGRAM_PREVIOUS=$$previous cargo test --workspace
 
 torture: ## the torture test of live updates for a minute, in place of the 15 s of make test
 	@scripts/setup.sh test

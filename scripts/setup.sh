@@ -2,8 +2,8 @@
 # Installs what is missing on this machine, and says nothing where nothing is.
 #
 #   setup.sh dev    for `make dev`: the servers, a C compiler, the Playground's page
-#   setup.sh test   for `make test`: the servers, PgBouncer, Prometheus, a C compiler, Python, Node.js and the clients
-#                   that run on it
+#   setup.sh test   for `make test`: the servers, PgBouncer, HAProxy, Prometheus, a C compiler, Python, Node.js and
+#                   the clients that run on it
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -40,6 +40,7 @@ missing() {
     [ "$mode" = dev ] || has node || echo nodejs
     [ "$mode" = dev ] || has npm || echo npm
     [ "$mode" = dev ] || has python3 || echo python3
+    [ "$mode" = dev ] || has_server haproxy || echo haproxy
     [ "$mode" = dev ] || has_server prometheus || echo prometheus
     [ "$mode" = dev ] || has_server prometheus-alertmanager || has_server alertmanager || echo prometheus-alertmanager
 }
@@ -81,7 +82,7 @@ apt_install() {
     reset_switches
     trap - EXIT INT TERM
     if has systemctl; then
-        for service in redis-server nats-server pgbouncer prometheus prometheus-alertmanager; do
+        for service in redis-server nats-server pgbouncer haproxy prometheus prometheus-alertmanager; do
             case " $packages " in
             *" $service "*) as_root systemctl --quiet disable "$service" >/dev/null 2>&1 || true ;;
             esac

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod binary;
 pub mod client;
+pub mod crowd;
 pub mod events;
 pub mod files;
 pub mod schema;
@@ -39,6 +40,8 @@ pub const PATIENT: [&str; 3] =
 pub struct World {
     pub clock: Clock,
     name: String,
+    /// The addresses of the shards' primaries.
+    shards: Vec<String>,
     settings: Vec<String>,
     apps: std::sync::Mutex<Vec<App>>,
     own: Option<Servers>,
@@ -55,12 +58,21 @@ static WORLDS: AtomicU32 = AtomicU32::new(0);
 impl World {
     /// A world on the shared servers.
     pub async fn new() -> Self {
+        Self::of(stack::DATABASE).await
+    }
+
+    /// The same with empty databases.
+    pub async fn unmigrated() -> Self {
+        Self::of("template0").await
+    }
+
+    async fn of(template: &str) -> Self {
         let stack = Stack::shared();
         let name = format!("t{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         let mut shards = Vec::new();
         for index in 0..SHARDS {
             let database = format!("{name}_s{index}");
-            stack.clone_database(&database).await;
+            stack.create_database(&database, template).await;
             shards.push(stack.servers().postgres()[0].url(&database));
         }
         let mut world = Self::on(stack.servers(), name, &shards, stack.token_key());
@@ -94,15 +106,13 @@ impl World {
 
     /// A world of these shards on these servers.
     pub fn on(servers: &Servers, name: String, shards: &[String], token_key: &std::path::Path) -> Self {
-        let shards: Vec<String> =
-            shards.iter().enumerate().map(|(index, url)| format!("s{index}={url}")).collect();
         let storage = servers.storage();
         storage.create_bucket(&format!("bucket-{name}")).expect("a bucket");
         let mut settings = vec![
             "--environment=development".to_owned(),
             "--port=0".to_owned(),
             "--worker-port=0".to_owned(),
-            format!("--shards={}", shards.join(",")),
+            shards_setting(shards),
             "--shard-pool-size=4".to_owned(),
             format!("--namespace={name}"),
             format!("--redis-url={}", servers.redis().url()),
@@ -115,7 +125,20 @@ impl World {
         ];
         let replica = servers.replica_url(stack::DATABASE).map(|url| format!("--shard-replicas=s0={url}"));
         settings.extend(replica);
-        Self { clock: Clock::system(), name, settings, apps: std::sync::Mutex::default(), own: None }
+        let (clock, shards) = (Clock::system(), shards.to_vec());
+        Self { clock, name, shards, settings, apps: std::sync::Mutex::default(), own: None }
+    }
+
+    /// Puts the replica of the first shard, which was promoted, in the place of its primary; the settings that changes.
+    pub fn use_promoted(&mut self) -> [String; 2] {
+        let replica = self.servers().replica().expect("a replica");
+        self.shards[0] = replica.url(stack::DATABASE);
+        let none = "--shard-replicas=";
+        let changes = [shards_setting(&self.shards), none.to_owned()];
+        replace(&mut self.settings, &changes.each_ref().map(String::as_str));
+        // A flag can't be empty, as a variable can.
+        self.settings.retain(|setting| setting != none);
+        changes
     }
 
     /// The servers of a world that has its own.
@@ -140,10 +163,9 @@ impl World {
 
     /// The same settings as a command takes them.
     pub fn settings_with(&self, changes: &[&str]) -> Vec<String> {
-        let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
-        let replaced: Vec<String> = changes.iter().map(|change| name(change)).collect();
-        let kept = self.settings.iter().filter(|setting| !replaced.contains(&name(setting)));
-        kept.cloned().chain(changes.iter().map(|change| (*change).to_owned())).collect()
+        let mut settings = self.settings.clone();
+        replace(&mut settings, changes);
+        settings
     }
 
     /// Starts one more process of the system, in this one: it shares nothing with the others but the
@@ -215,10 +237,7 @@ impl World {
 
     /// The address of one of this world's databases, for a test that looks into it.
     pub fn shard_url(&self, index: usize) -> String {
-        if let Some(servers) = &self.own {
-            return servers.postgres()[index].url(stack::DATABASE);
-        }
-        self.servers().postgres()[0].url(&format!("{}_s{index}", self.name))
+        self.shards[index].clone()
     }
 
     /// Rows of one shard, as JSON objects.
@@ -264,6 +283,19 @@ impl World {
             }
         }
     }
+}
+
+fn shards_setting(urls: &[String]) -> String {
+    let shards: Vec<String> = urls.iter().enumerate().map(|(index, url)| format!("s{index}={url}")).collect();
+    format!("--shards={}", shards.join(","))
+}
+
+/// Replaces settings, as in `--access-token-seconds=1`, by those of the same names.
+fn replace(settings: &mut Vec<String>, changes: &[&str]) {
+    let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
+    let replaced: Vec<String> = changes.iter().map(|change| name(change)).collect();
+    settings.retain(|setting| !replaced.contains(&name(setting)));
+    settings.extend(changes.iter().map(|change| (*change).to_owned()));
 }
 
 /// Serves an API process on a free port.

@@ -33,6 +33,8 @@ mod pgbouncer;
 mod post;
 mod post_stream;
 mod replica;
+mod restore;
+mod rolling;
 mod schema;
 mod seed;
 mod session;

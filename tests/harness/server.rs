@@ -31,6 +31,7 @@ impl Server {
             "prometheus" | "prometheus-alertmanager" => {
                 args.push(format!("--config.file={}", file.display()).into());
             }
+            "haproxy" => args.extend(["-db".into(), "-f".into(), file.into()]),
             _ => args.push(file.into()),
         }
         args.extend(arguments.iter().map(|argument| OsString::from(filled(argument))));
@@ -55,7 +56,7 @@ impl Server {
 
 /// A free port below those that the system gives out (RFC 6335 has them from 49152 on, Linux from 32768): nobody else is
 /// given it before the server listens.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = rand::random_range(10_000..32_000);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -67,10 +67,10 @@ impl Stack {
         &self.token_key
     }
 
-    pub async fn clone_database(&self, name: &str) {
+    pub async fn create_database(&self, name: &str, template: &str) {
         let _one_at_a_time = self.admin.lock().await;
-        let sql = format!("create database {name} template {DATABASE}");
-        self.servers.postgres()[0].execute("postgres", &sql).await.expect("a database is cloned");
+        let sql = format!("create database {name} template {template}");
+        self.servers.postgres()[0].execute("postgres", &sql).await.expect("a database is created");
     }
 
     pub async fn drop_database(&self, name: &str) {

@@ -1,8 +1,8 @@
-//! Who listens: half of them here, half in a process of Node.js with the clients that people use.
+//! Those listeners who use the clients that people use, in a process of Node.js.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -10,73 +10,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use super::SEED;
-use super::ledger::Ledger;
-use crate::harness::client::{Person, Socket};
-
-const STREAM: &str = "subscription ($id: ID!, $after: Cursor) {
-    messageAdded(conversationId: $id, after: $after) { __typename cursor
-        ... on MessageEvent { change message { id seq text isDeleted reactions { emoji count } } } } }";
+use crate::harness::crowd::{Listener, SEED, STREAM};
 
 /// Where the Node.js program and its packages are.
 pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/torture");
-
-/// A subscription to one conversation.
-#[derive(Clone)]
-pub struct Listener {
-    /// The same person at both processes.
-    pub at: [Person; 2],
-    pub conversation: String,
-    pub ledger: Arc<Ledger>,
-}
-
-impl Listener {
-    /// Listens for good, through sockets of its own that it cuts at random.
-    pub async fn listen(self, number: usize) {
-        let mut random = StdRng::seed_from_u64(SEED + 1000 + number as u64);
-        for turn in number.. {
-            if let Some(socket) = self.at[turn % 2].client.reach().await {
-                let life = Duration::from_millis(random.random_range(200..4000));
-                self.hear(socket, Instant::now() + life).await;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Hears events until the socket ends, or this is the time to cut it.
-    async fn hear(&self, mut socket: Socket, end: Instant) {
-        let variables = json!({ "id": self.conversation, "after": self.ledger.cursor() });
-        if socket.try_subscribe(STREAM, variables).await.is_err() {
-            return;
-        }
-        loop {
-            let message = tokio::select! {
-                // What has come is heard first: it is not told again.
-                biased;
-                message = socket.receive() => message,
-                () = sleep_until(end) => break,
-            };
-            let Ok(message) = message else { return };
-            let payload = &message["payload"];
-            let errors = if message["type"] == "error" { payload } else { &payload["errors"] };
-            if !errors.is_null() {
-                for error in errors.as_array().expect("errors") {
-                    let code = error["extensions"]["code"].as_str();
-                    assert!(
-                        code.is_some_and(|code| ["SHARD_UNAVAILABLE", "TIMEOUT"].contains(&code)),
-                        "{message}"
-                    );
-                }
-                return;
-            }
-            assert_eq!(message["type"], "next", "{message}");
-            self.ledger.note(&payload["data"]["messageAdded"]);
-        }
-        socket.cut();
-    }
-}
 
 /// Listeners that are clients of graphql-ws, in one process.
 pub struct Node {
@@ -87,7 +26,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub async fn start(listeners: Vec<Listener>) -> Self {
+    pub async fn start(listeners: Vec<Listener>, apis: [SocketAddr; 2]) -> Self {
         let missing = "run scripts/setup.sh test: this test needs Node.js and the packages of tests/torture";
         assert!(Path::new(FOLDER).join("node_modules/graphql-ws").exists(), "{missing}");
         let mut child = Command::new("node")
@@ -102,12 +41,11 @@ impl Node {
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut node = Self { _child: child, orders, lines, listeners };
         for (number, listener) in node.listeners.clone().into_iter().enumerate() {
-            let client = &listener.at[0].client;
-            let urls = listener.at.each_ref().map(|at| format!("ws://{}/graphql/ws", at.client.address));
+            let urls = apis.map(|address| format!("ws://{address}/graphql/ws"));
             node.order(json!({
                 "open": number,
                 "urls": urls,
-                "authorization": client.authorization(),
+                "authorization": listener.person.client.authorization(),
                 "query": STREAM,
                 "variables": { "id": listener.conversation },
             }))

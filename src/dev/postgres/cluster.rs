@@ -131,7 +131,14 @@ impl Clusters {
             log: home.log(slug),
             pid_file: home.pid_file(slug),
         });
-        Ok(Postgres { child, port, password: self.password.clone() })
+        Ok(Postgres {
+            child,
+            port,
+            password: self.password.clone(),
+            data: data.to_owned(),
+            bin: self.bin.clone(),
+            user: self.user.clone(),
+        })
     }
 
     /// Starts a hot standby of `primary`, which runs; made anew if it is not there or can't follow.

@@ -1,10 +1,12 @@
 //! One server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::dev::process::{Child, Frozen};
+use crate::dev::process::{self, Child, Frozen};
+use crate::dev::user::User;
 
 /// Whom the servers know, and who owns all databases.
 pub const USER: &str = "fowergram";
@@ -14,6 +16,10 @@ pub struct Postgres {
     pub(super) child: Child,
     pub(super) port: u16,
     pub(super) password: String,
+    pub(super) data: PathBuf,
+    /// The folder of the server's tools.
+    pub(super) bin: PathBuf,
+    pub(super) user: Option<User>,
 }
 
 impl Postgres {
@@ -29,6 +35,27 @@ impl Postgres {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A shell script that runs at the server as an operator's: as the server's user, with the server's tools first in
+    /// the `PATH`, its data folder in `PGDATA`, and what libpq needs to reach it in the environment.
+    pub fn script(&self, script: &str, env: &[(&str, String)]) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let own = [
+            ("PATH", format!("{}:{path}", self.bin.display())),
+            ("PGDATA", self.data.display().to_string()),
+            ("PGHOST", "127.0.0.1".to_owned()),
+            ("PGPORT", self.port.to_string()),
+            ("PGUSER", USER.to_owned()),
+            ("PGPASSWORD", self.password.clone()),
+        ];
+        let args = ["-ec".into(), script.into()];
+        process::command(Path::new("sh"), &args, &[&own, env].concat(), self.user.as_ref())
     }
 
     pub(in crate::dev) fn password(&self) -> &str {

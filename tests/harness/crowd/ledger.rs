@@ -8,6 +8,11 @@ use serde_json::Value;
 use crate::harness::client::text;
 use crate::harness::{SHARDS, World};
 
+/// What listeners subscribe to.
+pub const STREAM: &str = "subscription ($id: ID!, $after: Cursor) {
+    messageAdded(conversationId: $id, after: $after) { __typename cursor
+        ... on MessageEvent { change message { id seq text isDeleted reactions { emoji count } } } } }";
+
 /// A message as somebody knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {

@@ -1,9 +1,9 @@
-//! Who writes: sends, edits, deletes and reacts, each thing until it is acknowledged.
+//! Who writes: sends, edits, deletes, reacts and reads.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -23,7 +23,9 @@ const EDIT: &str =
 const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) { message { id } } }";
 const REACT: &str = "mutation ($id: ID!, $emoji: String!, $on: Boolean!) {
     reactToMessage(id: $id, emoji: $emoji, on: $on) { message { id } } }";
-const READ: &str = "mutation ($id: ID!, $seq: Int!) {
+const READ: &str = "query ($id: ID!) { viewer { feed(first: 5) { nodes { id } } }
+    conversation(id: $id) { unreadCount messages { nodes { id text sender { username } } } } }";
+const MARK_READ: &str = "mutation ($id: ID!, $seq: Int!) {
     markConversationRead(id: $id, seq: $seq) { conversation { id } } }";
 const EMOJI: [&str; 3] = ["👍", "🎉", "😀"];
 /// After these the same request is sent again.
@@ -51,11 +53,20 @@ impl Board {
     }
 }
 
+/// Where requests go.
+#[derive(Clone, Copy)]
+pub enum Apis {
+    /// To processes that break: to one after the other, until one has answered.
+    Breaking([SocketAddr; 2]),
+    /// To a place where each request succeeds at once.
+    Perfect(SocketAddr),
+}
+
 pub struct Writer<'a> {
-    pub person: Person,
-    pub apis: [SocketAddr; 2],
+    person: Person,
+    apis: Apis,
     /// The conversations that it takes part in.
-    pub conversations: Vec<String>,
+    conversations: Vec<String>,
     board: &'a Board,
     random: StdRng,
     /// What it sent and may change.
@@ -68,7 +79,7 @@ impl<'a> Writer<'a> {
     pub fn new(
         number: usize,
         person: Person,
-        apis: [SocketAddr; 2],
+        apis: Apis,
         conversations: Vec<String>,
         board: &'a Board,
     ) -> Self {
@@ -76,23 +87,22 @@ impl<'a> Writer<'a> {
         Self { person, apis, conversations, board, random, own: Vec::new(), turn: number, written: 0 }
     }
 
-    /// Writes until told to stop; how many things were done.
-    pub async fn write(&mut self, stop: &AtomicBool) -> usize {
-        let mut done = 0;
+    /// Writes until told to stop, and counts what is done.
+    pub async fn write(&mut self, stop: &AtomicBool, done: &AtomicUsize) {
         while !stop.load(Ordering::Relaxed) {
             let to = self.conversations.choose(&mut self.random).expect("a conversation").clone();
             match self.random.random_range(0..100) {
-                0..55 => _ = self.send(&to).await,
-                55..70 => self.edit().await,
-                70..80 => self.delete().await,
-                80..85 => self.read(&to).await,
+                0..50 => _ = self.send(&to).await,
+                50..65 => self.edit().await,
+                65..75 => self.delete().await,
+                75..80 => self.mark_read(&to).await,
+                80..90 => self.read(&to).await,
                 _ => self.react(&to).await,
             }
-            done += 1;
+            done.fetch_add(1, Ordering::Relaxed);
             let pause = Duration::from_millis(self.random.random_range(80..240));
             sleep(pause).await;
         }
-        done
     }
 
     /// Sends a message; its id.
@@ -124,9 +134,14 @@ impl<'a> Writer<'a> {
         self.insist(DELETE, json!({ "id": id })).await.expect("a message is deleted");
     }
 
-    async fn read(&mut self, conversation: &str) {
+    async fn mark_read(&mut self, conversation: &str) {
         let seq = self.written;
-        self.insist(READ, json!({ "id": conversation, "seq": seq })).await.expect("a message is read");
+        self.insist(MARK_READ, json!({ "id": conversation, "seq": seq })).await.expect("a message is read");
+    }
+
+    async fn read(&mut self, conversation: &str) {
+        let data = self.insist(READ, json!({ "id": conversation })).await.expect("messages are read");
+        assert!(!data["conversation"]["messages"]["nodes"].as_array().expect("nodes").is_empty());
     }
 
     async fn react(&mut self, conversation: &str) {
@@ -138,12 +153,22 @@ impl<'a> Writer<'a> {
         assert!(answer.as_ref().err().is_none_or(|code| code == "CONFLICT"), "{answer:?}");
     }
 
-    /// Sends a request until it has an answer that stays, each time to the other process.
+    /// The data of a request, or its error; what passes is no answer, and sent again or, where all is perfect, fails.
     async fn insist(&mut self, query: &str, variables: Value) -> Result<Value, String> {
+        let apis = match self.apis {
+            Apis::Breaking(apis) => apis,
+            Apis::Perfect(at) => {
+                let mut answer = self.person.at(at).client.ask(query, variables).await;
+                let code = code(&answer);
+                let passes = code.as_ref().is_some_and(|code| PASSING.contains(&&**code));
+                assert!(!passes, "a request failed: {answer}");
+                return code.map_or_else(|| Ok(answer["data"].take()), Err);
+            }
+        };
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.turn += 1;
-            let client = self.person.at(self.apis[self.turn % 2]).client;
+            let client = self.person.at(apis[self.turn % 2]).client;
             if let Ok(mut answer) = client.try_ask(query, variables.clone()).await {
                 match code(&answer) {
                     None => return Ok(answer["data"].take()),
