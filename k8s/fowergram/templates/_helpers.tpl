@@ -29,6 +29,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- .Values.serviceAccount.name | default (include "fowergram.fullname" .) }}
 {{- end }}
 
+{{- define "fowergram.settings" -}}
+{{- .Values.local.enabled | ternary (printf "%s-local" (include "fowergram.fullname" .)) .Values.secrets.settings }}
+{{- end }}
+
+{{- define "fowergram.tokenKey" -}}
+{{- .Values.local.enabled | ternary (printf "%s-local-key" (include "fowergram.fullname" .)) .Values.secrets.tokenKey }}
+{{- end }}
+
 {{- define "fowergram.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion }}
 {{- printf "%s%s%s" .Values.image.repository (ternary "@" ":" (hasPrefix "sha256:" $tag)) $tag }}
@@ -52,12 +60,8 @@ env:
   {{- end }}
 envFrom:
   - secretRef:
-      name: {{ .Values.secrets.settings }}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
+      name: {{ include "fowergram.settings" . }}
+{{ include "fowergram.confined" . }}
 volumeMounts:
   - name: token-key
     mountPath: /etc/fowergram/token-key
@@ -72,15 +76,7 @@ volumeMounts:
 {{- end }}
 
 {{- define "fowergram.pod" -}}
-automountServiceAccountToken: false
-enableServiceLinks: false
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  seccompProfile:
-    type: RuntimeDefault
+{{ include "fowergram.user" 10001 }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -90,7 +86,7 @@ imagePullSecrets:
 {{- define "fowergram.volumes" -}}
 - name: token-key
   secret:
-    secretName: {{ .Values.secrets.tokenKey }}
+    secretName: {{ include "fowergram.tokenKey" . }}
     defaultMode: 0440
 {{- if .Values.secrets.files }}
 - name: files
@@ -98,6 +94,27 @@ imagePullSecrets:
     secretName: {{ .Values.secrets.files }}
     defaultMode: 0440
 {{- end }}
+{{- end }}
+
+{{- define "fowergram.confined" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{- /* How pods run; takes the user. */}}
+{{- define "fowergram.user" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ . }}
+  runAsGroup: {{ . }}
+  fsGroup: {{ . }}
+  seccompProfile:
+    type: RuntimeDefault
 {{- end }}
 
 {{- /* A Deployment; takes the root, the role, the command, the port and the role's values. */}}
@@ -141,6 +158,15 @@ spec:
       serviceAccountName: {{ include "fowergram.serviceAccount" $root }}
       # The pause before it stops, and twice SHUTDOWN_GRACE_MS and a little.
       terminationGracePeriodSeconds: {{ add $root.Values.drainSeconds (div (mul 2 $grace) 1000) 3 }}
+      {{- if $root.Values.local.enabled }}
+      # In place of the hook, before which the servers are not there.
+      initContainers:
+        - name: migrate
+          args: [migrate, up]
+          {{- include "fowergram.container" $root | nindent 10 }}
+          resources:
+            {{- toYaml $root.Values.migrate.resources | nindent 12 }}
+      {{- end }}
       containers:
         - name: fowergram
           args: [{{ .command }}]
