@@ -131,7 +131,7 @@ metadata:
     {{- include "fowergram.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .role }}
 spec:
-  {{- if not (dig "autoscaling" "enabled" false $values) }}
+  {{- if not (or (dig "autoscaling" "enabled" false $values) (kindIs "invalid" $values.replicas)) }}
   replicas: {{ $values.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
