@@ -2,15 +2,17 @@
 
 DEV_DIR ?= .dev
 SHARD ?= 0
+SCENARIOS := smoke standard read write crud pagination spike stress soak chaos 10k
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev shards doctor clean-dev up down ps logs health db-shell test torture lint chart \
-	bench bench-faults bench-live bench-partitions schema metrics
+.PHONY: help dev shards doctor clean-dev up down ps logs health migrate-status migrate-up grafana db-shell test \
+	torture lint chart \
+	bench bench-faults bench-live bench-partitions schema metrics $(addprefix loadtest-,$(SCENARIOS) live)
 
 help: ## this list
 	@awk -F ':.*## ' '/^## / { printf "\n%s\n", substr($$0, 4) } \
-		/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## On this machine
 
@@ -52,6 +54,16 @@ health: ## the state of each part, as the API processes see it
 	@for api in api-0 api-1; do echo "$$api"; docker compose exec -T $$api bash -c 'exec 3<>/dev/tcp/127.0.0.1/8000 && \
 		printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3'; echo; done
 
+migrate-status: ## which migrations are applied on each shard
+	docker compose run --rm migrate migrate status
+
+migrate-up: ## applies those that are missing
+	docker compose run --rm migrate
+
+grafana: ## starts monitoring as well, and says where Grafana is
+	docker compose --profile observability up --detach
+	@echo "Grafana: http://localhost:3000, as admin"
+
 db-shell: ## psql on a shard: SHARD=2
 	docker compose exec shard-$(SHARD) psql --username fowergram fowergram
 
@@ -89,6 +101,25 @@ bench-live: ## one event to 2,000 sockets, and the memory of 5,000 idle ones
 bench-partitions: ## what native partitions would do to the large tables; ARGS names some, as in ARGS=likes
 	@scripts/setup.sh test
 	@scripts/bench-partitions.sh $(ARGS)
+
+## Load tests: a table, and a page with plots in target/loadtest; CLIENTS and DURATION (in seconds) change them
+
+loadtest-smoke: ## a few clients for ten seconds: whether all works
+loadtest-standard: ## a usual evening: reads, some writes, event streams
+loadtest-read: ## reads alone
+loadtest-write: ## writes alone
+loadtest-crud: ## messages that are sent, read, edited and deleted
+loadtest-pagination: ## feeds that are read to their ends, page after page
+loadtest-spike: ## forty times as many clients from one second to the next, and back
+loadtest-stress: ## more and more clients, until the machine can't do more
+loadtest-soak: ## half an hour, for what grows slowly
+loadtest-chaos: ## a usual evening on which processes and servers fail one after the other
+loadtest-10k: ## 10,000 clients with open connections, 2,100 requests a second in all
+loadtest-live: bench-live ## the same as bench-live
+
+$(addprefix loadtest-,$(SCENARIOS)): loadtest-%:
+	@$(MAKE) --no-print-directory bench ARGS="--scenario $* $(if $(CLIENTS),--clients $(CLIENTS)) \
+		$(if $(DURATION),--duration $(DURATION)) $(ARGS)"
 
 ## Written from the code
 

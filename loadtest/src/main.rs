@@ -13,6 +13,7 @@ mod pgbench;
 mod population;
 mod report;
 mod rounds;
+mod scenario;
 mod socket;
 mod stack;
 
@@ -30,6 +31,7 @@ use pgbench::{Pgbench, Rows};
 use population::{Population, Size};
 use report::Report;
 use rounds::Rounds;
+use scenario::{Choice, Scenario};
 use stack::Stack;
 
 /// A bound on what `createPost` may reach, posts a second: so many images wait for their posts.
@@ -81,6 +83,22 @@ struct Options {
     #[arg(long, conflicts_with_all = ["faults", "live"])]
     feeds: bool,
 
+    /// Instead: clients that use the system as people do
+    #[arg(long, value_enum, conflicts_with_all = ["faults", "live", "feeds"])]
+    scenario: Option<Scenario>,
+
+    /// The most clients of the scenario, in place of its own number
+    #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    clients: Option<u32>,
+
+    /// How long the scenario takes, in seconds, in place of its own time
+    #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u32).range(5..=86_400))]
+    duration: Option<u32>,
+
+    /// The page with the scenario's plots; by default target/loadtest/NAME.html
+    #[arg(long, requires = "scenario", value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Where the servers keep their files during the run; a folder is made in it and removed
     #[arg(long, env = "BENCH_DIR")]
     dir: Option<PathBuf>,
@@ -131,6 +149,9 @@ async fn run() -> anyhow::Result<()> {
     };
     let outcome = tokio::select! {
         outcome = async {
+            if let Some(scenario) = options.scenario {
+                return run_scenario(&mut stack, &options, scenario).await;
+            }
             match options.faults {
                 Some(seconds) => break_shards(&mut stack, &options, seconds).await,
                 None if options.live => {
@@ -149,6 +170,13 @@ async fn run() -> anyhow::Result<()> {
     stack.stop(outcome.is_err()).await?;
     let report = outcome?.context("interrupted")?;
     publish(&options, &report)
+}
+
+async fn run_scenario(stack: &mut Stack, options: &Options, scenario: Scenario) -> anyhow::Result<String> {
+    let choice = Choice { scenario, clients: options.clients, seconds: options.duration };
+    let name = scenario.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let html = options.html.clone().unwrap_or_else(|| format!("target/loadtest/{name}.html").into());
+    scenario::measure(stack, choice, &html).await
 }
 
 fn program(options: &Options) -> anyhow::Result<PathBuf> {

@@ -192,7 +192,7 @@ pub async fn a_post(stack: &Stack) -> anyhow::Result<String> {
 }
 
 /// The direct conversation of each writer with the one beside; begun by a first message.
-async fn begin_conversations(stack: &Stack, writers: &[Viewer]) -> anyhow::Result<Vec<Id>> {
+pub async fn begin_conversations(stack: &Stack, writers: &[Viewer]) -> anyhow::Result<Vec<Id>> {
     let mut conversations = Vec::with_capacity(writers.len());
     for pair in writers.chunks(2) {
         let (writer, other) = (&pair[0], pair.get(1).unwrap_or(&writers[0]));

@@ -114,7 +114,8 @@ fn spread(ratios: &[f64]) -> String {
     format!("**{:.2}** ({lowest:.2}–{highest:.2})", median(ratios))
 }
 
-fn thousands(value: f64) -> String {
+/// A number with a comma between thousands.
+pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

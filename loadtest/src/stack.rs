@@ -49,6 +49,16 @@ struct Process {
     address: SocketAddr,
 }
 
+impl Process {
+    /// Starts it and waits until it can serve.
+    async fn serve(&self) -> anyhow::Result<()> {
+        let address = self.address;
+        let is_ready =
+            || async move { Ok(http::status(address, "/ready").await.is_ok_and(|status| status == 200)) };
+        self.child.start(is_ready).await
+    }
+}
+
 impl Stack {
     /// Starts the servers in this folder and brings their databases to the program's schema.
     pub async fn start(program: PathBuf, dir: PathBuf) -> anyhow::Result<Self> {
@@ -116,14 +126,30 @@ impl Stack {
     /// Starts one more API process.
     pub async fn serve_more(&mut self, name: &str) -> anyhow::Result<()> {
         let api = self.process(name, "serve")?;
-        let address = api.address;
-        api.child
-            .start(
-                || async move { Ok(http::status(address, "/ready").await.is_ok_and(|status| status == 200)) },
-            )
-            .await?;
+        api.serve().await?;
         self.apis.push(api);
         Ok(())
+    }
+
+    /// Kills the `index`-th API process.
+    pub async fn kill_api(&self, index: usize) {
+        self.apis[index].child.kill().await;
+    }
+
+    /// Starts it again, at its address.
+    pub async fn start_api(&self, index: usize) -> anyhow::Result<()> {
+        self.apis[index].serve().await
+    }
+
+    pub async fn kill_worker(&self) {
+        if let Some(worker) = &self.worker {
+            worker.child.kill().await;
+        }
+    }
+
+    pub async fn start_worker_again(&self) -> anyhow::Result<()> {
+        let worker = self.worker.as_ref().context("there is no worker")?;
+        worker.child.start(|| async { Ok(true) }).await
     }
 
     fn process(&self, name: &str, command: &str) -> anyhow::Result<Process> {
