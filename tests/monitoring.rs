@@ -259,6 +259,7 @@ fn alertmanager_takes_what_the_settings_give() {
         &mail[..],
         &[("ALERT_WEBHOOK_URL", "http://hook/x?a=b#c"), ("ALERT_SLACK_URL", "https://slack/x")],
         &[("ALERT_PAGERDUTY_KEY", strange), ("ALERT_SMTP_USER", "u"), ("ALERT_SMTP_PASSWORD", strange)],
+        &[("ALERT_SMTP_TLS", "false")],
     ]
     .concat();
     // Mail, webhook and Slack for pages and tickets, PagerDuty for pages alone.
@@ -272,5 +273,9 @@ fn alertmanager_takes_what_the_settings_give() {
     }
     assert!(configure(&all).is_some_and(|text| text.contains(&strange.replace('\'', "''"))));
     assert!(configure(&mail[..1]).is_none(), "mail without a server");
+    assert!(
+        configure(&[&mail[..], &[("ALERT_SMTP_TLS", "no")]].concat()).is_none(),
+        "neither true nor false"
+    );
     assert!(configure(&[("ALERT_WEBHOOK_URL", "http://a\nreceivers: []")]).is_none(), "two lines");
 }

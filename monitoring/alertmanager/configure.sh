@@ -5,7 +5,8 @@
 #   ALERT_SLACK_URL       a Slack webhook, for pages and tickets
 #   ALERT_PAGERDUTY_KEY   a PagerDuty integration key, for pages
 #   ALERT_MAIL_TO         an address, for pages and tickets; with ALERT_MAIL_FROM and ALERT_SMTP_HOST (host:port),
-#                         and ALERT_SMTP_USER and ALERT_SMTP_PASSWORD if the server asks for them
+#                         and ALERT_SMTP_USER and ALERT_SMTP_PASSWORD if the server asks for them;
+#                         ALERT_SMTP_TLS=false if it has no TLS
 #
 # Without any of them, alerts are only shown.
 set -eu
@@ -17,7 +18,8 @@ fail() {
 }
 
 for value in "${ALERT_WEBHOOK_URL:-}" "${ALERT_SLACK_URL:-}" "${ALERT_PAGERDUTY_KEY:-}" "${ALERT_MAIL_TO:-}" \
-    "${ALERT_MAIL_FROM:-}" "${ALERT_SMTP_HOST:-}" "${ALERT_SMTP_USER:-}" "${ALERT_SMTP_PASSWORD:-}"; do
+    "${ALERT_MAIL_FROM:-}" "${ALERT_SMTP_HOST:-}" "${ALERT_SMTP_USER:-}" "${ALERT_SMTP_PASSWORD:-}" \
+    "${ALERT_SMTP_TLS:-}"; do
     case "$value" in
     *"
 "*) fail "a setting has more than one line" ;;
@@ -51,6 +53,10 @@ if [ -n "${ALERT_MAIL_TO:-}" ]; then
     echo "global:"
     echo "  smtp_from: $(quoted "$ALERT_MAIL_FROM")"
     echo "  smtp_smarthost: $(quoted "$ALERT_SMTP_HOST")"
+    case "${ALERT_SMTP_TLS:-true}" in
+    true | false) echo "  smtp_require_tls: ${ALERT_SMTP_TLS:-true}" ;;
+    *) fail "ALERT_SMTP_TLS is true or false" ;;
+    esac
     if [ -n "${ALERT_SMTP_USER:-}" ]; then
         echo "  smtp_auth_username: $(quoted "$ALERT_SMTP_USER")"
         echo "  smtp_auth_password: $(quoted "${ALERT_SMTP_PASSWORD:-}")"
