@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod contact;
 mod conversation_list;
+mod deployments;
 mod doctor;
 mod fan_out;
 mod fault;
