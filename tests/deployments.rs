@@ -3,7 +3,9 @@
 //! The chart has checks of its own (`scripts/chart.py`), and so has `monitoring/`.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use regex::Regex;
 use serde_json::Value;
@@ -132,6 +134,38 @@ fn compose_names_what_is_there() {
         };
         assert_ne!(broken, text, "{from}");
         assert!(!faults_of_compose(&broken).is_empty(), "{from} → {to}");
+    }
+}
+
+#[test]
+fn pgbouncer_is_told_a_password_of_any_characters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // In its place: shows what it is told.
+    let program = folder.path().join("pgbouncer");
+    std::fs::write(&program, "#!/bin/sh\ncat \"$1\" \"${1%/*}/users.txt\"\n").expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+    let output = Command::new(Path::new(ROOT).join("docker/pgbouncer.sh"))
+        .env_clear()
+        .envs([("PATH", path.as_str()), ("SERVER", "shard-3"), ("PGPASSWORD", "a\"b'c\\d $e%f @:/?#;= ü`")])
+        .env("CONFIGURATION", folder.path())
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("\n* = host=shard-3 port=5432\n"), "{told}");
+    // A quote is doubled, and nothing else means anything: `load_auth_file` of PgBouncer.
+    let users = "\"fowergram\" \"a\"\"b'c\\d $e%f @:/?#;= ü`\"\n";
+    assert!(told.ends_with(users), "{told}");
+    let users = std::fs::metadata(folder.path().join("users.txt")).expect("a file");
+    assert_eq!(users.permissions().mode() & 0o077, 0, "others can read the password");
+    // What docs/OPERATIONS.md says that it needs.
+    let documented = read("docs/OPERATIONS.md");
+    for line in told
+        .lines()
+        .filter(|line| line.contains("pool_mode") || line.contains("_time") || line.contains("max_"))
+    {
+        assert!(documented.contains(line), "{line}");
     }
 }
 

@@ -155,7 +155,7 @@ impl Stack {
     fn process(&self, name: &str, command: &str) -> anyhow::Result<Process> {
         let address = free_address()?;
         let mut env = self.env.clone();
-        env.push(("PORT", address.port().to_string()));
+        env.extend(["PORT", "WORKER_PORT"].map(|name| (name, address.port().to_string())));
         let child = Child::new(Program {
             name: name.to_owned(),
             path: self.program.clone(),
