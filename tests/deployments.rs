@@ -193,8 +193,10 @@ fn faults_of_terraform(text: &str) -> Vec<String> {
             }
         }
     }
-    let named =
-        found(r"\b((?:var|local|(?:data\.)?(?:google|kubernetes|helm|random|tls)_[a-z_]+)\.[a-z_]+)\b", text);
+    let named = found(
+        r"\b((?:var|local|(?:data\.)?(?:google|kubernetes|helm|random|tls)_[a-z_]+)\.[a-z0-9_]+)\b",
+        text,
+    );
     for name in &named {
         if !declared.contains(name) {
             faults.push(format!("{name} is not declared"));
