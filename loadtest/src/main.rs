@@ -174,8 +174,8 @@ async fn run() -> anyhow::Result<()> {
 
 async fn run_scenario(stack: &mut Stack, options: &Options, scenario: Scenario) -> anyhow::Result<String> {
     let choice = Choice { scenario, clients: options.clients, seconds: options.duration };
-    let name = scenario.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    let html = options.html.clone().unwrap_or_else(|| format!("target/loadtest/{name}.html").into());
+    let html = options.html.clone();
+    let html = html.unwrap_or_else(|| format!("target/loadtest/{}.html", scenario.name()).into());
     scenario::measure(stack, choice, &html).await
 }
 

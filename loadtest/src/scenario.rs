@@ -36,6 +36,9 @@ const PEOPLE: usize = 64;
 /// A bound on the posts of one person.
 const PICTURES: usize = 4_000;
 
+/// The name of the row of all actions.
+const ALL: &str = "all";
+
 /// What a run came to.
 pub struct Outcome {
     plan: Plan,
@@ -154,14 +157,9 @@ impl Outcome {
             "| | requests | a second | p50 | p95 | p99 | errors |".to_owned(),
             "|---|--:|--:|--:|--:|--:|--:|".to_owned(),
         ];
-        let seconds = f64::from(self.plan.seconds());
-        let total = self.board.total();
-        for (name, figures) in self.board.actions().chain([("**all**", &total)]) {
-            let [p50, p95, p99] = figures.percentiles().map(board::shown);
-            #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
-            let (count, rate) = (figures.count() as f64, figures.count() as f64 / seconds);
-            let (count, rate) = (thousands(count), thousands(rate));
-            lines.push(format!("| {name} | {count} | {rate} | {p50} | {p95} | {p99} | {} |", figures.errors));
+        for (name, cells) in self.rows() {
+            let name = if name == ALL { format!("**{name}**") } else { name.to_owned() };
+            lines.push(format!("| {name} | {} |", cells.join(" | ")));
         }
         if self.plan.sockets > 0 {
             let events: u64 = self.samples.iter().map(|sample| sample.events).sum();
@@ -174,6 +172,20 @@ impl Outcome {
             lines.push(format!("\nat {} s: {}", harm.second, harm.what));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// For each action, and then for all: requests, a second, p50, p95, p99, errors.
+    fn rows(&self) -> Vec<(&'static str, [String; 6])> {
+        let seconds = f64::from(self.plan.seconds());
+        let total = self.board.total();
+        let rows = self.board.actions().chain([(ALL, &total)]).map(|(name, figures)| {
+            let [p50, p95, p99] = figures.percentiles().map(board::shown);
+            #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
+            let count = figures.count() as f64;
+            let errors = figures.errors.to_string();
+            (name, [thousands(count), thousands(count / seconds), p50, p95, p99, errors])
+        });
+        rows.collect()
     }
 
     /// Whether as few requests failed as the scenario allows, and none once everything is whole again.

@@ -16,47 +16,61 @@ pub struct Harm {
     pub what: &'static str,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Api,
+    Worker,
+    Redis,
+    Nats,
+    Shard,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [Self::Api, Self::Worker, Self::Redis, Self::Nats, Self::Shard];
+
+    fn harm(self) -> &'static str {
+        match self {
+            Self::Api => "an API process is killed",
+            Self::Worker => "the worker is killed",
+            Self::Redis => "Redis is stopped",
+            Self::Nats => "NATS is killed",
+            Self::Shard => "a shard's server is killed",
+        }
+    }
+
+    async fn stop(self, stack: &Stack) {
+        let servers = stack.servers();
+        match self {
+            Self::Api => stack.kill_api(1).await,
+            Self::Worker => stack.kill_worker().await,
+            Self::Redis => servers.redis().stop().await,
+            Self::Nats => servers.nats().kill().await,
+            Self::Shard => servers.postgres()[1].kill().await,
+        }
+    }
+
+    async fn start(self, stack: &Stack) -> anyhow::Result<()> {
+        let servers = stack.servers();
+        match self {
+            Self::Api => stack.start_api(1).await,
+            Self::Worker => stack.start_worker_again().await,
+            Self::Redis => servers.redis().start().await,
+            Self::Nats => servers.nats().start().await,
+            Self::Shard => servers.postgres()[1].start().await,
+        }
+    }
+}
+
 /// Breaks one thing after the other, and lets each come back; all within four fifths of the time.
 pub async fn break_things(stack: &Stack, begin: Instant, seconds: u32) -> anyhow::Result<Vec<Harm>> {
     let pause = (Duration::from_secs(seconds.into()).mul_f64(0.8) / 5).saturating_sub(AWAY);
-    let servers = stack.servers();
     let mut harms = Vec::new();
-    for what in [
-        "an API process is killed",
-        "the worker is killed",
-        "Redis is stopped",
-        "NATS is killed",
-        "a shard's server is killed",
-    ] {
+    for part in Part::ALL {
         sleep(pause).await;
-        harms.push(Harm { second: begin.elapsed().as_secs(), what });
-        match what {
-            "an API process is killed" => {
-                stack.kill_api(1).await;
-                sleep(AWAY).await;
-                stack.start_api(1).await?;
-            }
-            "the worker is killed" => {
-                stack.kill_worker().await;
-                sleep(AWAY).await;
-                stack.start_worker_again().await?;
-            }
-            "Redis is stopped" => {
-                servers.redis().stop().await;
-                sleep(AWAY).await;
-                servers.redis().start().await?;
-            }
-            "NATS is killed" => {
-                servers.nats().kill().await;
-                sleep(AWAY).await;
-                servers.nats().start().await?;
-            }
-            _ => {
-                servers.postgres()[1].kill().await;
-                sleep(AWAY).await;
-                servers.postgres()[1].start().await?;
-            }
-        }
+        harms.push(Harm { second: begin.elapsed().as_secs(), what: part.harm() });
+        part.stop(stack).await;
+        sleep(AWAY).await;
+        part.start(stack).await?;
     }
     Ok(harms)
 }

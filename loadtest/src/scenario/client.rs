@@ -164,26 +164,14 @@ impl Client {
             }
             Action::SendMessage => self.send_message(person).await?,
             Action::Like => {
-                let taken_back = self.liked.take();
-                let id = taken_back.unwrap_or_else(|| draw(&network.posts));
-                let (name, query) = if taken_back.is_some() {
-                    ("unlikePost", action::LIKE[1])
-                } else {
-                    self.liked = Some(id);
-                    ("likePost", action::LIKE[0])
-                };
-                self.ask(name, query, json!({ "id": text_of(&id) })).await?
+                let (turn, id) = by_turns(&mut self.liked, &network.posts);
+                let name = ["likePost", "unlikePost"][turn];
+                self.ask(name, action::LIKE[turn], json!({ "id": text_of(&id) })).await?
             }
             Action::Follow => {
-                let taken_back = self.followed.take();
-                let id = taken_back.unwrap_or_else(|| draw(&network.users));
-                let (name, query) = if taken_back.is_some() {
-                    ("unfollowUser", action::FOLLOW[1])
-                } else {
-                    self.followed = Some(id);
-                    ("followUser", action::FOLLOW[0])
-                };
-                self.ask(name, query, json!({ "id": text_of(&id) })).await?
+                let (turn, id) = by_turns(&mut self.followed, &network.users);
+                let name = ["followUser", "unfollowUser"][turn];
+                self.ask(name, action::FOLLOW[turn], json!({ "id": text_of(&id) })).await?
             }
             Action::Message => {
                 let sent = self.send_message(person).await?;
@@ -265,6 +253,11 @@ impl Client {
         let mut answer: Value = serde_json::from_slice(reply.body).map_err(|error| lost(error.into()))?;
         Ok(answer["data"].take())
     }
+}
+
+/// 0 and what to do next, or 1 and what was done last, to be undone.
+fn by_turns(last: &mut Option<Id>, ids: &[Id]) -> (usize, Id) {
+    if let Some(id) = last.take() { (1, id) } else { (0, *last.insert(draw(ids))) }
 }
 
 fn draw(ids: &[Id]) -> Id {

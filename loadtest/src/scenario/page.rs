@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use plotters::prelude::*;
 
+use super::Outcome;
 use super::sample::Sample;
-use super::{Outcome, board};
 use crate::report::thousands;
 
 const SIZE: (u32, u32) = (860, 300);
@@ -130,19 +130,8 @@ fn label(value: f64, highest: f64) -> String {
 pub fn html(outcome: &Outcome) -> anyhow::Result<String> {
     let Outcome { plan, about, board, samples, harms } = outcome;
     let mut rows = String::new();
-    let total = board.total();
-    let seconds = f64::from(plan.seconds());
-    for (name, figures) in board.actions().chain([("all", &total)]) {
-        let [p50, p95, p99] = figures.percentiles().map(board::shown);
-        #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
-        let (count, rate) = (figures.count() as f64, figures.count() as f64 / seconds);
-        write!(
-            rows,
-            "<tr><th>{name}<td>{}<td>{}<td>{p50}<td>{p95}<td>{p99}<td>{}",
-            thousands(count),
-            thousands(rate),
-            figures.errors
-        )?;
+    for (name, cells) in outcome.rows() {
+        write!(rows, "<tr><th>{name}<td>{}", cells.join("<td>"))?;
     }
     let mut notes = String::new();
     for (code, count) in board.codes() {

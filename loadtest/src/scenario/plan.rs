@@ -32,6 +32,14 @@ pub enum Scenario {
     TenThousand,
 }
 
+impl Scenario {
+    /// As on the command line.
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self)
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// A scenario, perhaps with other clients and another time.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
@@ -132,10 +140,8 @@ impl Choice {
         });
         let stages: Vec<Stage> = stages.collect();
         let breaks = self.scenario == Scenario::Chaos;
-        let name =
-            clap::ValueEnum::to_possible_value(&self.scenario).map(|value| value.get_name().to_owned());
         Plan {
-            name: name.unwrap_or_default(),
+            name: self.scenario.name(),
             about: format!(
                 "up to {clients} clients for {seconds} s, each with a pause of {} ms on average",
                 pause.as_millis()
