@@ -7,6 +7,7 @@ use fowergram::app::Role;
 use fowergram::model::id::Slot;
 use fowergram::model::{Clock, Error};
 use fowergram::store::migrate::schema::KNOWN;
+use fowergram::store::migrate::{self, LOCK_WAIT, Step};
 use fowergram::store::shard::failure;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
@@ -158,6 +159,63 @@ async fn another_run_is_waited_for_and_told() {
     });
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(shards.history(1).await, *KNOWN);
+    shards.drop().await;
+}
+
+/// Begins a transaction that has the locks of one that writes rows of the table.
+async fn writing(url: &str, table: &str) -> PgConnection {
+    let mut writer = PgConnection::connect(url).await.expect("a connection");
+    // Of two that wait for each other, the migration has to give way.
+    execute(&mut writer, "set deadlock_timeout = '10min'; begin").await;
+    execute(&mut writer, &row_exclusive(table)).await;
+    writer
+}
+
+fn row_exclusive(table: &str) -> String {
+    format!("lock table {table} in row exclusive mode")
+}
+
+async fn execute(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.expect("it runs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_gives_way_to_transactions_and_runs_again() {
+    let shards = Unmigrated::new("locked").await;
+    let config = stack::shards(vec![format!("s0={}", shards.url(0)).parse().expect("an address")]);
+    stack::migrate(&config).await;
+    let last = KNOWN.last().expect("there are migrations");
+    // The way back first, because it needs a migration that is applied.
+    for (step, done) in [(Step::Down(1), "took back 1".to_owned()), (Step::Up, format!("applied {last}"))] {
+        // The migration changes both tables. The writer needs the one that it has locked when it meets the other.
+        let mut writer = writing(&shards.url(0), "inbox").await;
+        let (told, mut attempts) = tokio::sync::mpsc::unbounded_channel();
+        let tell = move |message: &str| told.send(message.to_owned()).expect("somebody listens");
+        let (mut reports, ()) =
+            tokio::join!(migrate::run_reporting(&config, step, LOCK_WAIT, &tell), async {
+                for _ in 0..2 {
+                    let message = attempts.recv().await.expect("an attempt fails");
+                    assert!(message.starts_with("s0: "), "{message}");
+                    assert!(
+                        message.contains("canceling statement due to lock timeout; trying again in "),
+                        "{message}"
+                    );
+                }
+                execute(&mut writer, &row_exclusive("notification_actors")).await;
+                execute(&mut writer, "commit").await;
+            });
+        let report = reports.pop().expect("of the shard");
+        assert_eq!(report.result.expect("it runs in the end"), done);
+    }
+    assert_eq!(shards.history(0).await, *KNOWN);
+
+    let writer = writing(&shards.url(0), "inbox").await;
+    let ended = shards.migrate(&["down", "--lock-wait-seconds=1"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let attempts = ended.told.iter().filter(|line| line.contains("trying again")).count();
+    assert!(attempts > 0, "{ended:?}");
+    assert_eq!(shards.history(0).await, *KNOWN, "nothing of it is done");
+    writer.close().await.expect("closes");
     shards.drop().await;
 }
 

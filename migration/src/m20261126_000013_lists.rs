@@ -2,13 +2,13 @@
 
 crate::sql_migration! {
     up: r"
+create index if not exists notifications_unread on notifications (user_id, updated_at desc)
+    where not is_read and actor_count > 0;
 alter table notification_actors
     -- Whether the receiver was told of the actor.
     add column is_told boolean not null default true,
     -- Whether the actor took back what was not read.
     add column undone_unread boolean not null default false;
-create index if not exists notifications_unread on notifications (user_id, updated_at desc)
-    where not is_read and actor_count > 0;
 
 alter table inbox
     -- The numbers of deleted messages: they are not unread.

@@ -38,7 +38,7 @@ enum Migrate {
 
 #[derive(Debug, Args)]
 struct Changed {
-    /// How long to wait where another migration is running, in seconds
+    /// How long to wait where another migration is running, or a table is locked, in seconds
     #[arg(long, default_value_t = LOCK_WAIT.as_secs())]
     lock_wait_seconds: u64,
     #[command(flatten)]

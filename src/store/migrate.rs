@@ -18,10 +18,10 @@ use migration::{Migrator, MigratorTrait};
 
 use super::shard::map::{self, SlotMap};
 use crate::config::{Endpoint, ShardConfig};
-use connection::MigrationConnection;
+use connection::{MigrationConnection, retry};
 use schema::KNOWN;
 
-/// The default time to wait for another run.
+/// The default time to wait for another run, and for table locks.
 pub const LOCK_WAIT: Duration = Duration::from_mins(5);
 
 /// The result on one shard.
@@ -47,7 +47,8 @@ pub async fn run(config: &ShardConfig, step: Step) -> Vec<Report> {
     run_reporting(config, step, LOCK_WAIT, &|_| ()).await
 }
 
-/// Like [`run`]; waits at most `wait` for another run at each step, and reports what it waits for.
+/// Like [`run`]; waits at most `wait` for another run at each step, and as long for table locks, and reports what
+/// it waits for.
 pub async fn run_reporting(
     config: &ShardConfig,
     step: Step,
@@ -121,6 +122,7 @@ impl ShardMigration {
     /// Applies this migration unless it was applied meanwhile.
     async fn apply(&mut self, name: &str, tell: &(dyn Fn(&str) + Sync)) {
         let Some(connection) = &mut self.connection else { return };
+        let (shard, wait) = (&self.name, connection.wait);
         let done = connection
             .locked(tell, async |work| {
                 let state = schema::read(work).await?;
@@ -133,7 +135,8 @@ impl ShardMigration {
                     state.unknown.join(", ")
                 );
                 anyhow::ensure!(state.pending[0] == name, "earlier migrations were taken back meanwhile");
-                Migrator::up(work, Some(1)).await?;
+                let tell = |cause: &str| tell(&format!("{shard}: {name}: {cause}"));
+                retry(wait, tell, || Migrator::up(work, Some(1))).await?;
                 Ok(true)
             })
             .await;
@@ -179,7 +182,16 @@ impl ShardMigration {
 
     async fn take_back(&mut self, count: u32, tell: &(dyn Fn(&str) + Sync)) {
         let Some(connection) = &mut self.connection else { return };
-        let done = connection.locked(tell, async |work| Ok(Migrator::down(work, Some(count)).await?)).await;
+        let (shard, wait) = (&self.name, connection.wait);
+        let done = connection
+            .locked(tell, async |work| {
+                let tell = |cause: &str| tell(&format!("{shard}: {cause}"));
+                for _ in 0..count {
+                    retry(wait, tell, || Migrator::down(work, Some(1))).await?;
+                }
+                Ok(())
+            })
+            .await;
         match done {
             Ok(()) => self.said.push(format!("took back {count}")),
             Err(error) => self.failure = Some(error),

@@ -22,7 +22,7 @@ use crate::model::wal::AtLeast;
 use crate::model::{Error, Result, ServerFault};
 pub use connection::Connection;
 use endpoint::Endpoint;
-pub use failure::{failure, is_not_migrated, is_orphan, is_retryable, meaning};
+pub use failure::{failure, is_not_migrated, is_orphan, is_retryable, lock_conflict, meaning};
 pub use map::{SlotMap, Slots};
 pub use query_times::TABLES;
 pub use replica::ReplicaStatus;

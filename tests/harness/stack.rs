@@ -94,7 +94,8 @@ async fn start() -> Stack {
     Stack { servers, token_key, admin: tokio::sync::Mutex::new(()) }
 }
 
-fn shards(shards: Vec<Endpoint>) -> ShardConfig {
+/// The settings for these shards.
+pub fn shards(shards: Vec<Endpoint>) -> ShardConfig {
     ShardConfig {
         shards,
         shard_replicas: Vec::new(),

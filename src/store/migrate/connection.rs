@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use backon::{ExponentialBuilder, Retryable as _};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Endpoint;
+use crate::store::shard::lock_conflict;
 
 /// `pg_advisory_lock`'s key: "fwgm" in ASCII.
 const LOCK: i64 = 0x6677_676d;
@@ -21,9 +23,13 @@ const CONNECT: Duration = Duration::from_secs(5);
 const APPLICATION: &str = "fowergram-migrate";
 
 /// The settings of a migration's session. A migration may take as long as it needs, but must not wait long
-/// for a table lock: everybody else would queue behind it.
+/// for a table lock: everybody else would queue behind it. It gives up before the server looks for deadlocks
+/// (`deadlock_timeout`, 1 s), which might end the other transaction instead. See [`retry`].
 const SESSION: &str = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
-    set lock_timeout = '5s'";
+    set lock_timeout = '500ms'";
+
+/// The pauses between attempts to get a table lock grow from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Two sessions: one runs the migration, the other holds the lock.
 pub struct MigrationConnection {
@@ -32,7 +38,8 @@ pub struct MigrationConnection {
     pub role: String,
     pub work: DatabaseConnection,
     lock: PgConnection,
-    wait: Duration,
+    /// How long to wait for another run, and for table locks.
+    pub wait: Duration,
 }
 
 impl MigrationConnection {
@@ -99,6 +106,32 @@ impl MigrationConnection {
         self.work.close().await.ok();
         self.lock.close().await.ok();
     }
+}
+
+/// Runs a transaction, and again if it failed for a lock, until the pauses add up to `wait`. During a
+/// pause it holds no locks.
+pub async fn retry<F>(
+    wait: Duration,
+    tell: impl Fn(&str),
+    transaction: impl FnMut() -> F,
+) -> Result<(), DbErr>
+where
+    F: Future<Output = Result<(), DbErr>>,
+{
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(PAUSES.0)
+        .with_max_delay(PAUSES.1)
+        .without_max_times()
+        .with_total_delay(Some(wait))
+        .with_jitter();
+    transaction
+        .retry(pauses)
+        .when(|error| lock_conflict(error).is_some())
+        .notify(|error, pause| {
+            let cause = lock_conflict(error).unwrap_or_default();
+            tell(&format!("{cause}; trying again in {:.1} s", pause.as_secs_f32()));
+        })
+        .await
 }
 
 #[expect(clippy::disallowed_methods, reason = "a migration has a connection of its own, past the pools")]

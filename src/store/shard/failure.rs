@@ -89,6 +89,13 @@ pub fn is_retryable(error: &Error) -> bool {
         || sqlstate(error).is_some_and(|state| matches!(&*state, "40001" | "40P01"))
 }
 
+/// What `PostgreSQL` reported, if the transaction failed for a lock: a deadlock, or `lock_timeout`. It may succeed
+/// when it is run again.
+pub fn lock_conflict(error: &DbErr) -> Option<&str> {
+    let report = report(error)?;
+    report.code().is_some_and(|state| matches!(&*state, "40P01" | "55P03")).then(|| report.message())
+}
+
 /// True for a foreign key violation: the row refers to one that is gone.
 pub fn is_orphan(error: &Error) -> bool {
     reported(error).is_some_and(|state| state == "23503")
