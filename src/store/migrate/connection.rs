@@ -23,10 +23,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const APPLICATION: &str = "fowergram-migrate";
 
 /// The settings of a migration's session. A migration may take as long as it needs, but must not wait long
-/// for a table lock: everybody else would queue behind it. It gives up before the server looks for deadlocks
-/// (`deadlock_timeout`, 1 s), which might end the other transaction instead. See [`retry`].
+/// for a table lock: everybody else would queue behind it. It has to wait longer than `deadlock_timeout` (1 s):
+/// only then does the server end an autovacuum that is in the way. See [`retry`].
 const SESSION: &str = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
-    set lock_timeout = '500ms'";
+    set lock_timeout = '1500ms'";
 
 /// The pauses between attempts to get a table lock grow from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -108,8 +108,8 @@ impl MigrationConnection {
     }
 }
 
-/// Runs a transaction, and again if it failed for a lock, until the pauses add up to `wait`. During a
-/// pause it holds no locks.
+/// Runs a transaction, and again if it failed for a lock, until the pauses add up to `wait`. It
+/// holds no locks during a pause.
 pub async fn retry<F>(
     wait: Duration,
     tell: impl Fn(&str),
