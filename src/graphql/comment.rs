@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 
 use super::context::ContextExt;
 use super::nullable::{Nullable, nullable};
@@ -129,11 +129,18 @@ impl CreateCommentInput {
 }
 
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct CreateCommentPayload {
     pub comment: Comment,
-    pub post: Post,
     /// Whether an earlier request with the same key created the comment.
     pub replayed: bool,
+}
+
+#[ComplexObject]
+impl CreateCommentPayload {
+    async fn post(&self, ctx: &Context<'_>) -> Result<Post> {
+        self.comment.post(ctx).await
+    }
 }
 
 #[derive(Default)]
@@ -159,11 +166,9 @@ impl CommentMutation {
         nullable(async {
             let viewer = ctx.require_viewer()?;
             let (new, request) = input.parse()?;
-            let commented = new.post;
             let made = ctx.domain().create_comment(viewer, new, request).await?;
             let comment = load(ctx, made.id).await?.ok_or(Error::NotFound("comment"))?;
-            let post = post::reload(ctx, commented).await?;
-            Ok(Some(CreateCommentPayload { comment, post, replayed: made.replayed }))
+            Ok(Some(CreateCommentPayload { comment, replayed: made.replayed }))
         })
         .await
     }
