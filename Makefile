@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 .PHONY: help dev shards doctor clean-dev up down ps logs health migrate-status migrate-up grafana db-shell test \
 	torture lint chart \
-	bench bench-faults bench-live bench-partitions schema metrics $(addprefix loadtest-,$(SCENARIOS) live)
+	bench bench-faults bench-live bench-partitions bench-traces schema metrics $(addprefix loadtest-,$(SCENARIOS) live)
 
 help: ## this list
 	@awk -F ':.*## ' '/^## / { printf "\n%s\n", substr($$0, 4) } \
@@ -102,7 +102,10 @@ bench-partitions: ## what native partitions would do to the large tables; ARGS n
 	@scripts/setup.sh test
 	@scripts/bench-partitions.sh $(ARGS)
 
-## Load tests: a table, and a page with plots in target/loadtest; CLIENTS and DURATION (in seconds) change them
+bench-traces: ## what traces cost when they are on
+	@$(MAKE) --no-print-directory bench ARGS="--traces $(ARGS)"
+
+## Load tests: a table, and a page with plots in target/loadtest; CLIENTS, DURATION (s) and PAUSE (ms) change them
 
 loadtest-smoke: ## a few clients for ten seconds: whether all works
 loadtest-standard: ## a usual evening: reads, some writes, event streams
@@ -119,7 +122,7 @@ loadtest-live: bench-live ## the same as bench-live
 
 $(addprefix loadtest-,$(SCENARIOS)): loadtest-%:
 	@$(MAKE) --no-print-directory bench ARGS="--scenario $* $(if $(CLIENTS),--clients $(CLIENTS)) \
-		$(if $(DURATION),--duration $(DURATION)) $(ARGS)"
+		$(if $(DURATION),--duration $(DURATION)) $(if $(PAUSE),--pause $(PAUSE)) $(ARGS)"
 
 ## Written from the code
 

@@ -79,7 +79,7 @@ pub async fn measure(stack: &mut Stack) -> anyhow::Result<String> {
 
     let (own, sockets) = idle(stack, 1, &people, NOTIFICATIONS, &json!({})).await?;
     drop(sockets);
-    stack.serve_more("api-3").await?;
+    stack.serve_more("api-3", &[]).await?;
     let (shared, mut sockets) = idle(stack, 2, &people, MESSAGES, &json!({ "id": thread })).await?;
     let api = Api::connect(stack.api(2), Some(&people[0].token)).await?;
     let rest = sockets.split_off(EARS);

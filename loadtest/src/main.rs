@@ -16,6 +16,7 @@ mod rounds;
 mod scenario;
 mod socket;
 mod stack;
+mod traces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ const MESSAGES: usize = 200;
 
 /// Loads Fowergram on this machine and measures it against pgbench on the same servers
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Options {
     /// How long each part of a round takes, in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
@@ -83,8 +85,12 @@ struct Options {
     #[arg(long, conflicts_with_all = ["faults", "live"])]
     feeds: bool,
 
+    /// Instead: reads of processes with and without traces
+    #[arg(long, conflicts_with_all = ["faults", "live", "feeds"])]
+    traces: bool,
+
     /// Instead: clients that use the system as people do
-    #[arg(long, value_enum, conflicts_with_all = ["faults", "live", "feeds"])]
+    #[arg(long, value_enum, conflicts_with_all = ["faults", "live", "feeds", "traces"])]
     scenario: Option<Scenario>,
 
     /// The most clients of the scenario, in place of its own number
@@ -94,6 +100,10 @@ struct Options {
     /// How long the scenario takes, in seconds, in place of its own time
     #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u32).range(5..=86_400))]
     duration: Option<u32>,
+
+    /// The mean pause between two requests of a client, in milliseconds, in place of the scenario's own
+    #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pause: Option<u32>,
 
     /// The page with the scenario's plots; by default target/loadtest/NAME.html
     #[arg(long, requires = "scenario", value_name = "FILE")]
@@ -149,20 +159,11 @@ async fn run() -> anyhow::Result<()> {
     };
     let outcome = tokio::select! {
         outcome = async {
-            if let Some(scenario) = options.scenario {
-                return run_scenario(&mut stack, &options, scenario).await;
-            }
-            match options.faults {
-                Some(seconds) => break_shards(&mut stack, &options, seconds).await,
-                None if options.live => {
-                    let report = fanout::measure(&mut stack).await;
-                    report.and_then(|report| Ok(format!("{}.\n\n{report}", machine::describe()?)))
-                }
-                None if options.feeds => {
-                    let report = feeds::measure(&mut stack, options.connections.into(), options.posts).await;
-                    report.and_then(|report| Ok(format!("{}.\n\n{report}", machine::describe()?)))
-                }
-                None => measure(&mut stack, &options).await,
+            match (options.scenario, options.faults) {
+                (Some(scenario), _) => run_scenario(&mut stack, &options, scenario).await,
+                (_, Some(seconds)) => break_shards(&mut stack, &options, seconds).await,
+                _ if options.live || options.feeds || options.traces => compare(&mut stack, &options).await,
+                _ => measure(&mut stack, &options).await,
             }
         } => outcome.map(Some),
         () = interrupted => Ok(None),
@@ -173,7 +174,12 @@ async fn run() -> anyhow::Result<()> {
 }
 
 async fn run_scenario(stack: &mut Stack, options: &Options, scenario: Scenario) -> anyhow::Result<String> {
-    let choice = Choice { scenario, clients: options.clients, seconds: options.duration };
+    let choice = Choice {
+        scenario,
+        clients: options.clients,
+        seconds: options.duration,
+        pause: options.pause.map(|millis| Duration::from_millis(millis.into())),
+    };
     let html = options.html.clone();
     let html = html.unwrap_or_else(|| format!("target/loadtest/{}.html", scenario.name()).into());
     scenario::measure(stack, choice, &html).await
@@ -226,6 +232,34 @@ async fn measure(stack: &mut Stack, options: &Options) -> anyhow::Result<String>
     );
     let after = Memory::of(stack.api_pid()?);
     Ok(Report { about, rounds, live, idle, after }.markdown())
+}
+
+/// What is measured without pgbench.
+async fn compare(stack: &mut Stack, options: &Options) -> anyhow::Result<String> {
+    let report = if options.live {
+        fanout::measure(stack).await?
+    } else if options.feeds {
+        feeds::measure(stack, options.connections.into(), options.posts).await?
+    } else {
+        compare_traces(stack, options).await?
+    };
+    Ok(format!("{}.\n\n{report}", machine::describe()?))
+}
+
+async fn compare_traces(stack: &mut Stack, options: &Options) -> anyhow::Result<String> {
+    stack.serve().await?;
+    eprintln!("making {} people and {} posts", options.users, options.posts);
+    let size = Size {
+        users: options.users,
+        posts: options.posts,
+        viewers: usize::from(options.connections),
+        pictures: 1,
+        writers: 0,
+    };
+    let mut population = Population::make(stack, size).await?;
+    stack.settle().await;
+    let time = Duration::from_secs(options.seconds.into());
+    traces::measure(stack, &mut population, (options.rounds, time)).await
 }
 
 async fn break_shards(stack: &mut Stack, options: &Options, seconds: u16) -> anyhow::Result<String> {

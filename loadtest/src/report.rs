@@ -96,7 +96,8 @@ fn replaced(text: &str, report: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{report}{END}{after}"))
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle of the values; between two of them if their number is even.
+pub fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -108,7 +109,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 /// The median, and between what the rounds lie.
-fn spread(ratios: &[f64]) -> String {
+pub fn spread(ratios: &[f64]) -> String {
     let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = ratios.iter().copied().fold(0.0, f64::max);
     format!("**{:.2}** ({lowest:.2}–{highest:.2})", median(ratios))

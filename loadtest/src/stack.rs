@@ -104,7 +104,7 @@ impl Stack {
     /// Starts two API processes and the worker.
     pub async fn serve(&mut self) -> anyhow::Result<()> {
         for name in ["api-1", "api-2"] {
-            self.serve_more(name).await?;
+            self.serve_more(name, &[]).await?;
         }
         self.start_worker().await
     }
@@ -117,15 +117,15 @@ impl Stack {
     }
 
     pub async fn start_worker(&mut self) -> anyhow::Result<()> {
-        let worker = self.process("worker", "worker")?;
+        let worker = self.process("worker", "worker", &[])?;
         worker.child.start(|| async { Ok(true) }).await?;
         self.worker = Some(worker);
         Ok(())
     }
 
-    /// Starts one more API process.
-    pub async fn serve_more(&mut self, name: &str) -> anyhow::Result<()> {
-        let api = self.process(name, "serve")?;
+    /// Starts one more API process, with these settings beside those that all have.
+    pub async fn serve_more(&mut self, name: &str, settings: &[(&'static str, &str)]) -> anyhow::Result<()> {
+        let api = self.process(name, "serve", settings)?;
         api.serve().await?;
         self.apis.push(api);
         Ok(())
@@ -152,9 +152,15 @@ impl Stack {
         worker.child.start(|| async { Ok(true) }).await
     }
 
-    fn process(&self, name: &str, command: &str) -> anyhow::Result<Process> {
+    fn process(
+        &self,
+        name: &str,
+        command: &str,
+        settings: &[(&'static str, &str)],
+    ) -> anyhow::Result<Process> {
         let address = free_address()?;
         let mut env = self.env.clone();
+        env.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         env.extend(["PORT", "WORKER_PORT"].map(|name| (name, address.port().to_string())));
         let child = Child::new(Program {
             name: name.to_owned(),

@@ -40,12 +40,13 @@ impl Scenario {
     }
 }
 
-/// A scenario, perhaps with other clients and another time.
+/// A scenario, perhaps with other clients, another time and other pauses.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     pub scenario: Scenario,
     pub clients: Option<u32>,
     pub seconds: Option<u32>,
+    pub pause: Option<Duration>,
 }
 
 /// Clients over a while: as many more or fewer each second, until there are so many.
@@ -125,6 +126,7 @@ impl Choice {
             Scenario::TenThousand => (10_000, 90, millis(4_760), EVENING, &[(0.3, 1.0), (0.7, 1.0)][..]),
         };
         let (clients, seconds) = (self.clients.unwrap_or(clients), self.seconds.unwrap_or(seconds));
+        let pause = self.pause.unwrap_or(pause);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -201,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_spike_comes_and_goes_at_once() {
-        let plan = Choice { scenario: Scenario::Spike, clients: Some(400), seconds: Some(100) }.plan();
+        let plan =
+            Choice { scenario: Scenario::Spike, clients: Some(400), seconds: Some(100), pause: None }.plan();
         let at = |second| plan.clients_at(second);
         assert_eq!((at(30), at(31), at(60), at(61), at(100)), (10, 400, 400, 10, 10));
     }
@@ -209,7 +212,7 @@ mod tests {
     #[test]
     fn each_scenario_takes_the_time_that_it_was_given() {
         for (scenario, seconds) in Scenario::value_variants().iter().flat_map(|it| [(*it, 5), (*it, 22)]) {
-            let plan = Choice { scenario, clients: Some(50), seconds: Some(seconds) }.plan();
+            let plan = Choice { scenario, clients: Some(50), seconds: Some(seconds), pause: None }.plan();
             assert_eq!((plan.seconds(), plan.most_clients()), (seconds, 50), "{scenario:?}");
             assert!((1..=seconds).all(|second| (1..=50).contains(&plan.clients_at(second))), "{scenario:?}");
         }
