@@ -232,3 +232,53 @@ async fn one_trace_goes_from_a_request_to_its_effects_and_says_no_secret() {
     drop((api, worker));
     world.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_sampled_makes_no_span_anywhere() {
+    let world = World::new().await;
+    // The world is closed by a process of its own.
+    world.process(Role::Api).await;
+    let (collector, address) = Collector::start().await;
+    let collector_setting = format!("--otel-exporter-otlp-endpoint=http://{address}");
+    let sampled = |share| world.settings_with(&[&collector_setting, share]);
+    let (api, address) = Running::serve(&sampled("--otel-traces-sampler-arg=0.5")).await;
+    // A worker records what the API process has recorded, whatever its own share is.
+    let worker = Running::start("worker", &sampled("--otel-traces-sampler-arg=0"));
+    worker.logged("working").await;
+    let client = Client::new(address);
+    let (ada, bob) = (client.sign_up("ada").await, client.sign_up("bob").await);
+    bob.follow(&ada).await;
+
+    // The lower half of an id decides. The client's flags say the contrary.
+    let [left_out, recorded] =
+        ["ffffffffffffffff", "0000000000000001"].map(|half| format!("4bf92f3577b34da6{half}"));
+    for (trace, flags) in [(&left_out, "01"), (&recorded, "00")] {
+        let input = json!({ "idempotencyKey": Uuid::new_v4(), "to": { "userId": bob.id }, "text": "hello" });
+        let header = format!("00-{trace}-00f067aa0ba902b7-{flags}");
+        let sent = traced(&ada.client, &header, SEND, json!({ "input": input })).await;
+        assert!(sent["errors"].is_null(), "{sent}");
+    }
+    eventually("the spans of what is recorded", async || {
+        let spans = collector.of(&recorded);
+        let has = |role: &str, name: &str| {
+            spans.iter().any(|span| span.role == role && span.span.name.contains(name))
+        };
+        let wanted = [("api", " messages"), ("worker", "effect inbox"), ("worker", " inbox")];
+        wanted.into_iter().all(|(role, name)| has(role, name)).then_some(())
+    })
+    .await;
+    assert!(collector.of(&left_out).is_empty());
+    // Of the requests without a trace of their client, about half are recorded: those as a whole.
+    eventually("the parents of all spans", async || {
+        let spans = collector.all();
+        let ids: BTreeSet<&[u8]> = spans.iter().map(|received| &*received.span.span_id).collect();
+        let has_parent = |received: &Received| ids.contains(&*received.span.parent_span_id);
+        spans
+            .iter()
+            .all(|received| received.span.name == "POST /graphql" || has_parent(received))
+            .then_some(())
+    })
+    .await;
+    drop((api, worker));
+    world.close().await;
+}

@@ -28,8 +28,12 @@ impl Extension for ResolverSpans {
         if info.field.selection_set.node.items.is_empty() {
             return next.run(ctx, info).await;
         }
-        let name = format!("{}.{}", info.parent_type, info.name);
-        let span = info_span!(target: TARGET, "resolve", otel.name = name, graphql.path = %info.path_node);
+        let span = info_span!(
+            target: TARGET,
+            "resolve",
+            otel.name = format!("{}.{}", info.parent_type, info.name),
+            graphql.path = %info.path_node,
+        );
         next.run(ctx, info).instrument(span).await
     }
 }

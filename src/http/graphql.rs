@@ -32,7 +32,7 @@ use crate::graphql::context::RequestMeta;
 use crate::graphql::document::Operation;
 use crate::graphql::engine::{Engine, is_safe};
 use crate::graphql::error;
-use crate::model::trace::{TARGET, TraceParent};
+use crate::model::trace::{self, TARGET, TraceParent};
 use crate::model::{Code, Error};
 use crate::telemetry::{self, RequestId, within_request};
 
@@ -70,22 +70,21 @@ pub async fn handle(State(http): State<Http>, request: Request) -> Response {
 
 /// The span of a request, below the one that the client names. Its fields are those of OpenTelemetry's conventions.
 pub fn request_span(parts: &Parts, route: &'static str, id: &RequestId) -> Span {
-    let span = info_span!(
-        target: TARGET,
-        "request",
-        otel.name = format!("{} {route}", parts.method),
-        otel.kind = "server",
-        http.request.method = parts.method.as_str(),
-        http.route = route,
-        http.response.status_code = Empty,
-        graphql.error.code = Empty,
-        otel.status_code = Empty,
-        request_id = id.as_str(),
-    );
-    if let Some(parent) = trace_parent(&parts.headers) {
-        parent.adopt(&span);
-    }
-    span
+    let parent = trace_parent(&parts.headers);
+    trace::request_span(parent.as_ref(), || {
+        info_span!(
+            target: TARGET,
+            "request",
+            otel.name = format!("{} {route}", parts.method),
+            otel.kind = "server",
+            http.request.method = parts.method.as_str(),
+            http.route = route,
+            http.response.status_code = Empty,
+            graphql.error.code = Empty,
+            otel.status_code = Empty,
+            request_id = id.as_str(),
+        )
+    })
 }
 
 fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
@@ -210,12 +209,11 @@ pub fn record_outcome(code: Option<Code>) {
 
 /// The span of an operation while it runs.
 pub fn operation_span(operation: &Operation) -> Span {
-    let kind = operation.kind.to_string();
     info_span!(
         target: TARGET,
         "operation",
-        otel.name = kind,
-        graphql.operation.r#type = kind,
+        otel.name = %operation.kind,
+        graphql.operation.r#type = %operation.kind,
         graphql.operation.name = operation.name(),
     )
 }

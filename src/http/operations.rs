@@ -21,7 +21,7 @@ use crate::graphql::engine::Engine;
 use crate::graphql::error::{self, Refusal};
 use crate::graphql::request::Incoming;
 use crate::model::Error;
-use crate::model::trace::TARGET;
+use crate::model::trace::{self, TARGET};
 use crate::telemetry::{self, within_request};
 
 /// How many operations one socket or stream may run at once.
@@ -253,19 +253,17 @@ impl Operation {
 
     /// The span of an operation on a socket or stream, which are open for long and so have none.
     fn span(&self) -> Span {
-        let span = info_span!(
-            target: TARGET,
-            "message",
-            otel.name = "socket operation",
-            otel.kind = "server",
-            request_id = self.meta.request_id.as_str(),
-            graphql.error.code = Empty,
-            otel.status_code = Empty,
-        );
-        if let Some(parent) = &self.meta.trace_parent {
-            parent.adopt(&span);
-        }
-        span
+        trace::request_span(self.meta.trace_parent.as_ref(), || {
+            info_span!(
+                target: TARGET,
+                "message",
+                otel.name = "socket operation",
+                otel.kind = "server",
+                request_id = self.meta.request_id.as_str(),
+                graphql.error.code = Empty,
+                otel.status_code = Empty,
+            )
+        })
     }
 
     async fn start(mut self, id: Arc<str>) -> Events {

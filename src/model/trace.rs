@@ -1,10 +1,14 @@
 //! The place of work in a distributed trace.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{
+    IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
+};
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -12,6 +16,12 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// The target of all spans, by which they are told from log lines: nothing else has it, and without traces no span with
 /// it is made.
 pub const TARGET: &str = "otel";
+
+/// The names of the spans with which the work of a process begins. All others are made inside of them only.
+pub const ROOTS: [&str; 3] = ["request", "message", "effect"];
+
+/// Which requests are recorded; unset without traces.
+static SAMPLER: OnceLock<Sampler> = OnceLock::new();
 
 const HEADER: &str = "traceparent";
 /// Version 00 has 55 characters; later ones may have more.
@@ -39,22 +49,68 @@ impl TraceParent {
         carrier.remove(HEADER).map(Self)
     }
 
-    /// Makes it the parent of a span that has not been entered. One that does not follow the format is ignored.
-    pub fn adopt(&self, span: &Span) {
-        if span.is_disabled() {
-            return;
-        }
+    /// The span that it names, if it follows the format.
+    fn context(&self) -> Option<SpanContext> {
+        let context = self.extract();
+        Some(context.span().span_context().clone()).filter(SpanContext::is_valid)
+    }
+
+    fn extract(&self) -> opentelemetry::Context {
         let carrier = HashMap::from([(HEADER.to_owned(), self.0.clone())]);
-        // Fails for a span that has begun, or is not recorded.
-        let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
+        TraceContextPropagator::new().extract(&carrier)
     }
 }
 
-/// The span for work that is done for several: that of the first, to which the others link. `None` if there are none.
-pub fn common_span<'a>(mut spans: impl Iterator<Item = &'a Span>) -> Option<Span> {
-    let first = spans.next()?;
-    spans.for_each(|other| link(other, first));
-    Some(first.clone())
+/// Records this share of the requests, from 0 to 1.
+pub fn sample(share: f64) {
+    // By the trace's id, so that all processes decide alike.
+    let _ = SAMPLER.set(Sampler::TraceIdRatioBased(share));
+}
+
+/// The span of a request, below that of its client; a disabled one if the trace is not recorded. What is not recorded
+/// is decided here, and makes no spans at all: those would cost almost as much as recorded ones. The client's flag does
+/// not decide.
+pub fn request_span(parent: Option<&TraceParent>, make: impl FnOnce() -> Span) -> Span {
+    let Some(sampler) = SAMPLER.get() else { return Span::none() };
+    let trace = parent.and_then(TraceParent::context).map(|context| context.trace_id());
+    let trace = trace.unwrap_or_else(|| RandomIdGenerator::default().new_trace_id());
+    let result = sampler.should_sample(None, trace, "", &SpanKind::Server, &[], &[]);
+    if result.decision == SamplingDecision::RecordAndSample { below(parent, make) } else { Span::none() }
+}
+
+/// The span of what follows from a request elsewhere; a disabled one if the request was not recorded.
+pub fn effect_span(parent: impl FnOnce() -> Option<TraceParent>, make: impl FnOnce() -> Span) -> Span {
+    if SAMPLER.get().is_none() {
+        return Span::none();
+    }
+    let parent = parent();
+    let context = parent.as_ref().and_then(TraceParent::context);
+    let is_recorded = context.is_some_and(|context| context.is_sampled());
+    if is_recorded { below(parent.as_ref(), make) } else { Span::none() }
+}
+
+fn below(parent: Option<&TraceParent>, make: impl FnOnce() -> Span) -> Span {
+    let span = make();
+    if let Some(parent) = parent
+        && !span.is_disabled()
+    {
+        // Fails only for a span that has begun.
+        let _ = span.set_parent(parent.extract());
+    }
+    span
+}
+
+/// The span for work that is done for several: that of the first that is recorded, to which the others link. `None` if
+/// there are none.
+pub fn common_span<'a>(spans: impl Iterator<Item = &'a Span>) -> Option<Span> {
+    let mut common: Option<&Span> = None;
+    for span in spans {
+        match common {
+            Some(first) if !first.is_disabled() => link(span, first),
+            _ => common = Some(span),
+        }
+    }
+    common.cloned()
 }
 
 /// Notes in `span` that its work was done in another span, together with that of others.

@@ -5,11 +5,12 @@ use std::io::IsTerminal as _;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -18,7 +19,7 @@ use super::current_request;
 use super::trace::Traces;
 use crate::config::{LogConfig, LogFormat, TraceConfig};
 use crate::model::Clock;
-use crate::model::trace::{TARGET, current_trace_id};
+use crate::model::trace::{ROOTS, TARGET, current_trace_id};
 
 /// Starts logging to standard error. Fails where the filter can't be read or logging has started.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
@@ -46,11 +47,27 @@ fn start(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
                 .with_threads(false)
                 .with_target(false)
                 .with_tracked_inactivity(false)
-                .with_filter(filter_fn(|metadata| metadata.target() == TARGET));
+                .with_filter(recorded());
             tracing_subscriber::registry().with(spans).with(lines(config).with_filter(filter)).try_init()
         }
     };
     started.map_err(|error| anyhow::anyhow!("logging can't start: {error}"))
+}
+
+/// The spans that begin, and those inside of others: what is not recorded has none to be inside of.
+fn recorded<S>() -> impl Filter<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    dynamic_filter_fn(|metadata, context: &Context<'_, S>| {
+        metadata.target() == TARGET
+            && (ROOTS.contains(&metadata.name()) || context.lookup_current().is_some())
+    })
+    .with_callsite_filter(|metadata| match metadata.target() {
+        TARGET => Interest::sometimes(),
+        _ => Interest::never(),
+    })
+    .with_max_level_hint(LevelFilter::INFO)
 }
 
 /// Writes log lines to standard error.

@@ -9,6 +9,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 
 use crate::config::TraceConfig;
+use crate::model::trace;
 
 /// How long the collector may take to answer.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,10 +43,11 @@ impl Traces {
             .build();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
-            // By the trace's id alone: a client's flag must not decide how much is recorded.
-            .with_sampler(Sampler::TraceIdRatioBased(config.otel_traces_sampler_arg))
+            // What is not to be recorded makes no span: `model::trace::request_span` decides that.
+            .with_sampler(Sampler::AlwaysOn)
             .with_resource(resource)
             .build();
+        trace::sample(config.otel_traces_sampler_arg);
         Ok(Self(Some(provider)))
     }
 

@@ -24,7 +24,7 @@ use crate::bus::{Bus, event_id};
 use crate::domain::Domain;
 use crate::model::event::{Event, trace_parent};
 use crate::model::id::EventId;
-use crate::model::trace::TARGET;
+use crate::model::trace::{self, TARGET};
 use crate::model::{Error, Result};
 
 /// How long the server waits for an ack before it redelivers the event.
@@ -212,21 +212,18 @@ async fn next(batch: &mut Option<Batch>) -> Option<std::result::Result<Message, 
 
 /// The span of an effect, below that in which its event was emitted.
 fn span(effect: &Effect, message: &Message) -> Span {
-    let span = info_span!(
-        target: TARGET,
-        "effect",
-        otel.name = format!("effect {}", effect.name),
-        otel.kind = "consumer",
-        messaging.system = "nats",
-        messaging.consumer.group.name = effect.name,
-        otel.status_code = Empty,
-    );
-    if !span.is_disabled()
-        && let Some(parent) = trace_parent(&message.payload)
-    {
-        parent.adopt(&span);
-    }
-    span
+    let parent = || trace_parent(&message.payload);
+    trace::effect_span(parent, || {
+        info_span!(
+            target: TARGET,
+            "effect",
+            otel.name = format!("effect {}", effect.name),
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.consumer.group.name = effect.name,
+            otel.status_code = Empty,
+        )
+    })
 }
 
 /// Applies the effect to one event and answers the server.
