@@ -22,7 +22,6 @@ use crate::domain::{Domain, Parts, Writes};
 use crate::graphql::context::RequestContext;
 use crate::graphql::context::RequestMeta;
 use crate::graphql::engine::Engine;
-use crate::graphql::trace::ResolverSpans;
 use crate::graphql::{Mutation, Query, Subscription};
 use crate::live::Hub;
 use crate::model::{Clock, Error, Result, ServerFault};
@@ -136,11 +135,9 @@ impl App {
         }
         let hub = Hub::start(store, domain.feeds.clone(), bus, &tasks, stopping.clone());
         let is_traced = config.traces.otel_exporter_otlp_endpoint.is_some();
-        let engine = Engine::new(|| {
-            let schema = Schema::build(Query::default(), Mutation::default(), Subscription::default());
-            // An extension makes each field slower, also one that does nothing.
-            if is_traced { schema.extension(ResolverSpans) } else { schema }
-        })?;
+        let build = || Schema::build(Query::default(), Mutation::default(), Subscription::default());
+        let engine = Engine::new(build)?;
+        let engine = if is_traced { engine.with_spans(build) } else { engine };
         Ok(Self(Arc::new(Inner { config, domain, engine, hub, stopping, tasks })))
     }
 

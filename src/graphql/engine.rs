@@ -1,7 +1,7 @@
 //! From a request's text to its response: admission once, execution each time.
 //!
-//! There are two schemas, built alike. The strict one validates and never executes; the fast one
-//! executes what has passed and has no extension, for any makes every field slower.
+//! There are schemas for three purposes, built alike. The strict one validates and never executes. The fast one executes
+//! what has passed and has no extension, for any makes every field slower. The traced one executes what is recorded.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use async_graphql::{
     Variables,
 };
 use futures_util::stream::BoxStream;
+use tracing::Span;
 
 use super::document::{self, Document, Documents, Operation};
 use super::error::Refusal;
 use super::schema::{Mutation, Query};
 use super::subscription::SubscriptionRoot as Subscription;
+use super::trace::ResolverSpans;
 use super::types::Types;
 use super::{limits, variables};
 use crate::telemetry;
@@ -25,6 +27,8 @@ use crate::telemetry;
 pub struct Engine<Q = Query, M = Mutation, S = Subscription> {
     strict: Schema<Q, M, S>,
     fast: Schema<Q, M, S>,
+    /// None without traces.
+    traced: Option<Schema<Q, M, S>>,
     types: Types,
     documents: Documents,
 }
@@ -42,7 +46,15 @@ where
         let strict = build().validation_mode(ValidationMode::Strict).extension(ValidateOnly).finish();
         let fast = build().validation_mode(ValidationMode::Fast).finish();
         let types = Types::read(&fast.sdl())?;
-        Ok(Self { strict, fast, types, documents: Documents::default() })
+        Ok(Self { strict, fast, traced: None, types, documents: Documents::default() })
+    }
+
+    /// Makes spans of resolvers, in requests that are recorded.
+    #[must_use]
+    pub fn with_spans(self, build: impl Fn() -> SchemaBuilder<Q, M, S>) -> Self {
+        let levels = limits::MAX_LEVELS as usize + 1;
+        let traced = build().limit_recursive_depth(levels).validation_mode(ValidationMode::Fast);
+        Self { traced: Some(traced.extension(ResolverSpans).finish()), ..self }
     }
 
     /// The schema in its own language.
@@ -95,12 +107,16 @@ where
 
     /// Runs a query or mutation.
     pub async fn execute(&self, request: Request) -> Response {
-        self.fast.execute(request).await
+        self.schema().execute(request).await
     }
 
     /// Runs a subscription; a query or mutation gives one item.
     pub fn stream(&self, request: Request) -> BoxStream<'static, Response> {
-        self.fast.execute_stream(request)
+        self.schema().execute_stream(request)
+    }
+
+    fn schema(&self) -> &Schema<Q, M, S> {
+        self.traced.as_ref().filter(|_| !Span::current().is_disabled()).unwrap_or(&self.fast)
     }
 
     /// Validates all operations. Without variables: what is found must hold for every later request.
