@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn};
+use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -40,34 +40,38 @@ fn start(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
     let started = match traces.tracer() {
         // One filter for all: what it leaves out costs next to nothing, and spans are not even made.
         None => tracing_subscriber::registry().with(filter).with(lines(config)).try_init(),
-        Some(recorder) => {
+        Some(exporter) => {
             let spans = tracing_opentelemetry::layer()
-                .with_tracer(recorder)
+                .with_tracer(exporter)
                 .with_location(false)
                 .with_threads(false)
                 .with_target(false)
                 .with_tracked_inactivity(false)
-                .with_filter(recorded());
-            tracing_subscriber::registry().with(spans).with(lines(config).with_filter(filter)).try_init()
+                .with_filter(filter_fn(|metadata| metadata.target() == TARGET));
+            let recorded = recorded(filter.max_level_hint());
+            let lines = lines(config).with_filter(filter);
+            tracing_subscriber::registry().with(spans).with(lines).with(recorded).try_init()
         }
     };
     started.map_err(|error| anyhow::anyhow!("logging can't start: {error}"))
 }
 
-/// The spans that begin, and those inside of others: what is not recorded has none to be inside of.
-fn recorded<S>() -> impl Filter<S>
+/// Leaves out the spans of libraries, and those that neither begin nor are inside of others: of requests that are not
+/// recorded. It is a layer, because what the filter of a layer leaves out is made all the same.
+fn recorded<S>(lines: Option<LevelFilter>) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     dynamic_filter_fn(|metadata, context: &Context<'_, S>| {
-        metadata.target() == TARGET
-            && (ROOTS.contains(&metadata.name()) || context.lookup_current().is_some())
+        metadata.is_event() || ROOTS.contains(&metadata.name()) || context.lookup_current().is_some()
     })
     .with_callsite_filter(|metadata| match metadata.target() {
+        _ if metadata.is_event() => Interest::always(),
         TARGET => Interest::sometimes(),
         _ => Interest::never(),
     })
-    .with_max_level_hint(LevelFilter::INFO)
+    // Spans are of this level; without a limit each log line of any level would be looked at.
+    .with_max_level_hint(lines.map_or(LevelFilter::TRACE, |lines| lines.max(LevelFilter::INFO)))
 }
 
 /// Writes log lines to standard error.
@@ -176,5 +180,30 @@ where
             write!(writer, "[{id}] ")?;
         }
         self.0.format_event(context, writer, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Span, info_span};
+    use tracing_subscriber::fmt::layer;
+
+    use super::*;
+
+    #[test]
+    fn spans_are_made_inside_of_others_only() {
+        let spans =
+            layer().with_writer(std::io::sink).with_filter(filter_fn(|metadata| metadata.target() == TARGET));
+        let lines =
+            layer().with_writer(std::io::sink).with_filter(EnvFilter::new(format!("warn,{TARGET}=off")));
+        let subscriber =
+            tracing_subscriber::registry().with(spans).with(lines).with(recorded(Some(LevelFilter::WARN)));
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(info_span!(target: TARGET, "statement").is_disabled());
+            let request = info_span!(target: TARGET, "request");
+            request.in_scope(|| assert!(!info_span!(target: TARGET, "statement").is_disabled()));
+            Span::none().in_scope(|| assert!(info_span!(target: TARGET, "operation").is_disabled()));
+            assert!(!request.is_disabled() && info_span!("of a library").is_disabled());
+        });
     }
 }
