@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod error;
 pub mod event;
 pub mod feed;
+pub mod follow;
 pub mod id;
 pub mod idempotency;
 pub mod media;

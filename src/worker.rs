@@ -30,6 +30,7 @@ const CONVERSATIONS: usize = 64;
 /// What follows from events, one entry each.
 fn effects(processor: &ImageProcessor) -> Vec<Effect> {
     let feed = |event: &Event| matches!(event, Event::PostCreated { .. } | Event::PostDeleted { .. });
+    let opened = |event: &Event| matches!(event, Event::AccountOpened { .. });
     let mirror = |event: &Event| matches!(event, Event::PostLiked { .. } | Event::UserFollowed { .. });
     let inbox = |event: &Event| matches!(event, Event::ConversationChanged { .. });
     let read = |event: &Event| matches!(event, Event::ConversationRead { .. });
@@ -47,6 +48,13 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
         })
         .only("post.>")
         .at_once(IN_GROUPS),
+        Effect::new("follow", opened, |domain, _, event| async move {
+            match event {
+                Event::AccountOpened { user } => domain.accept_all(user).await,
+                _ => Ok(()),
+            }
+        })
+        .only("user.opened"),
         Effect::new("hashtag", crate::domain::post::hashtag::concerns, |domain, _, event| async move {
             domain.index_hashtags(&event).await
         })
@@ -77,7 +85,7 @@ fn effects(processor: &ImageProcessor) -> Vec<Effect> {
                 Event::PostLiked { post, user, active, version, .. } => {
                     domain.mirror_like(post, user, active, version).await
                 }
-                Event::UserFollowed { user, follower, active, version } => {
+                Event::UserFollowed { user, follower, active, version, .. } => {
                     domain.mirror_follow(user, follower, active, version).await
                 }
                 _ => Ok(()),

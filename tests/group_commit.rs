@@ -118,7 +118,7 @@ fn events_for(authors: &[&Author]) -> Vec<Vec<(EventId, Event)>> {
         for (author, events) in authors.iter().zip(&mut events) {
             let (author, [liked, commented]) = (author.id, author.posts);
             let event = match about {
-                0 => Event::UserFollowed { user: author, follower: user, active, version },
+                0 => Event::UserFollowed { user: author, follower: user, active, version, accepted: false },
                 1 => Event::CommentCreated {
                     comment: CommentId::make(&clock, author.slot()),
                     post: commented,
@@ -180,7 +180,10 @@ async fn first_notifications_that_race_are_all_counted() {
     let receivers: Vec<UserId> = (0..100).map(|_| UserId::make(&clock, slot)).collect();
     let follow = |user: &UserId| {
         let follower = UserId::make(&clock, Slot::random());
-        (EventId::make(&clock, slot), Event::UserFollowed { user: *user, follower, active: true, version: 1 })
+        (
+            EventId::make(&clock, slot),
+            Event::UserFollowed { user: *user, follower, active: true, version: 1, accepted: false },
+        )
     };
     let shard = world.owner(&receivers[0].to_string());
     let holder = stack::connect(&world.shard_url(shard)).await;

@@ -31,6 +31,7 @@ mod monitoring;
 mod names;
 mod outage;
 mod pgbouncer;
+mod policy;
 mod post;
 mod post_stream;
 mod replica;

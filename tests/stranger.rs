@@ -83,6 +83,8 @@ const SHARDS: &str = "{ shards { name } }";
 const REFRESH: &str = "mutation ($token: String!) { refreshToken(refreshToken: $token) { accessToken } }";
 const REVOKE: &str = "mutation ($id: ID!) { revokeSession(id: $id) { ok } }";
 const PROFILE: &str = "mutation ($input: ProfileInput!) { updateProfile(input: $input) { user { id } } }";
+const REMOVE: &str = "mutation ($id: ID!) { removeFollower(id: $id) { user { id } } }";
+const ANSWER: &str = "mutation ($id: ID!) { answerFollowRequest(userId: $id, accept: true) { user { id } } }";
 const FINISH: &str = "mutation ($id: ID!) { finishUpload(mediaId: $id) { media { id } } }";
 const CREATE: &str = "mutation ($input: CreatePostInput!) { createPost(input: $input) { post { id } } }";
 const UPDATE: &str = "mutation ($input: UpdatePostInput!) { updatePost(input: $input) { post { id } } }";
@@ -156,6 +158,8 @@ fn anonymous(of: &Things) -> Vec<Row> {
         (PROFILE, json!({ "input": { "username": "" } }), stranger()),
         ("mutation ($id: ID!) { followUser(id: $id) { user { id } } }", id(&ada.id), stranger()),
         ("mutation ($id: ID!) { unfollowUser(id: $id) { user { id } } }", id(&ada.id), stranger()),
+        (REMOVE, id(&ada.id), stranger()),
+        (ANSWER, id(&ada.id), stranger()),
         (
             "mutation ($input: UploadInput!) { createUpload(input: $input) { url } }",
             json!({ "input": { "kind": "IMAGE", "contentType": "", "bytes": 0, "sha256": "" } }),
@@ -232,6 +236,7 @@ fn signed_in(of: &Things) -> Vec<Row> {
         (NODE, id(session), Answer::Hidden),
         (NODES, json!({ "ids": [media, conversation, message, notification, session] }), Answer::Hidden),
         (CONVERSATION, id(conversation), Answer::Hidden),
+        (ANSWER, id(&of.cyd.id), missing()),
         (USERS, json!({}), refused("FORBIDDEN")),
         (SHARDS, json!({}), refused("FORBIDDEN")),
         (REFRESH, json!({ "token": format!("{}x", ada.refresh_token) }), refused("TOKEN_REVOKED")),

@@ -18,6 +18,7 @@ mod m20261121_000010_messages_from;
 mod m20261121_000011_groups;
 mod m20261121_000012_message_order;
 mod m20261126_000013_lists;
+mod m20261128_000014_privacy;
 
 pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManagerConnection};
 
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000011_groups::Migration),
             Box::new(m20261121_000012_message_order::Migration),
             Box::new(m20261126_000013_lists::Migration),
+            Box::new(m20261128_000014_privacy::Migration),
         ]
     }
 }

@@ -10,6 +10,7 @@ use super::fill::Seen;
 use super::notification_list::{Shown, found};
 use super::viewer::Viewer;
 use crate::model::Result;
+use crate::model::follow::FollowState;
 use crate::model::id::{ConversationId, MessageId, NotificationId, UserId};
 use crate::model::stream::LogTopic;
 use crate::store::stream::Marker;
@@ -31,8 +32,8 @@ pub enum Logged {
     Read(Marker),
     Follow {
         user: Arc<user::Model>,
-        /// Whether they still do.
-        follows: bool,
+        /// Whether they still do, or ask to.
+        state: FollowState,
         at: OffsetDateTime,
     },
 }
@@ -58,13 +59,15 @@ impl Domain {
         let messages: Vec<_> = of(LogTopic::Message).map(MessageId::from_row).collect();
         let followers: Vec<_> = of(LogTopic::Follow).map(UserId::from_row).collect();
         let edges: Vec<_> = followers.iter().map(|follower| (viewer.user, *follower)).collect();
-        let ((notifications, away), messages, followers, (edges, no_edges)) = tokio::join!(
+        let ((notifications, away), messages, followers, (edges, no_edges), (asked, no_asked)) = tokio::join!(
             self.tables.notifications.load(&notifications),
             self.visible_messages(Some(viewer), &messages),
             self.visible_users(Some(viewer), &followers),
             self.tables.is_follower.load(&edges),
+            self.tables.has_asked.load(&edges),
         );
-        if let Some(error) = away.into_values().chain(no_edges.into_values()).next() {
+        let mut unread = away.into_values().chain(no_edges.into_values()).chain(no_asked.into_values());
+        if let Some(error) = unread.next() {
             return Err(error);
         }
         let notifications: Vec<_> = notifications.into_values().collect();
@@ -85,8 +88,9 @@ impl Domain {
                 LogTopic::Read => Some(Ok(Logged::Read(marker(row)?))),
                 LogTopic::Follow => found(&followers, UserId::from_row(row.ref_id)).map(|user| {
                     let user = user?;
-                    let follows = edges.contains_key(&(viewer.user, user.id()));
-                    Ok(Logged::Follow { user, follows, at: row.at })
+                    let edge = (viewer.user, user.id());
+                    let state = FollowState::of(edges.contains_key(&edge), asked.contains_key(&edge));
+                    Ok(Logged::Follow { user, state, at: row.at })
                 }),
             }
         });

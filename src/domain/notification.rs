@@ -2,14 +2,16 @@
 //!
 //! A notification stands for one (receiver, kind, target) and gathers its actors:
 //!
-//! | kind    | receiver            | target            | actors                     |
-//! |---------|---------------------|-------------------|----------------------------|
-//! | LIKE    | the post's author   | the post          | who like it                |
-//! | COMMENT | the post's author   | the post          | who commented on it        |
-//! | REPLY   | the parent's author | the new comment   | its author                 |
-//! | MENTION | the one mentioned   | the post, comment | its author                 |
-//! | FOLLOW  | the followed        | the followed      | who follow                 |
-//! | MESSAGE | each other member   | the conversation  | who wrote                  |
+//! | kind              | receiver            | target            | actors              |
+//! |-------------------|---------------------|-------------------|---------------------|
+//! | `LIKE`            | the post's author   | the post          | who like it         |
+//! | `COMMENT`         | the post's author   | the post          | who commented on it |
+//! | `REPLY`           | the parent's author | the new comment   | its author          |
+//! | `MENTION`         | the one mentioned   | the post, comment | its author          |
+//! | `FOLLOW`          | the followed        | the followed      | who follow          |
+//! | `FOLLOW_REQUEST`  | the private account | the account       | who ask to follow   |
+//! | `FOLLOW_ACCEPTED` | who asked           | the account       | the account         |
+//! | `MESSAGE`         | each other member   | the conversation  | who wrote           |
 //!
 //! An actor is applied by version, so that events which come twice or out of order leave the same. One
 //! comment notifies a person once, and nobody is notified of what they did themselves.
@@ -46,10 +48,14 @@ pub fn concerns(event: &Event) -> bool {
         Event::PostUpdated { mentions_added, mentions_removed, .. } => {
             !mentions_added.is_empty() || !mentions_removed.is_empty()
         }
-        Event::PostLiked { .. } | Event::CommentCreated { .. } | Event::UserFollowed { .. } => true,
+        Event::PostLiked { .. }
+        | Event::CommentCreated { .. }
+        | Event::UserFollowed { .. }
+        | Event::FollowRequested { .. } => true,
         Event::ConversationChanged { sent, .. } => sent.is_some(),
         Event::PostDeleted { .. }
         | Event::MediaUploaded { .. }
+        | Event::AccountOpened { .. }
         | Event::ConversationRead { .. }
         | Event::ReceiverLogged { .. } => false,
     }
@@ -109,8 +115,15 @@ fn notices(event_id: EventId, event: &Event) -> Vec<Notice> {
         Event::PostLiked { post, author, user, active, version } => {
             from(user, *version).about(*post).active(*active).tell(&[*author], Kind::Like, *post)
         }
-        Event::UserFollowed { user, follower, active, version } => {
+        // Who has accepted it need not be told.
+        Event::UserFollowed { user, follower, version, accepted: true, .. } => {
+            from(user, *version).tell(&[*follower], Kind::FollowAccepted, *user)
+        }
+        Event::UserFollowed { user, follower, active, version, .. } => {
             from(follower, *version).active(*active).tell(&[*user], Kind::Follow, *user)
+        }
+        Event::FollowRequested { user, follower, active, version } => {
+            from(follower, *version).active(*active).tell(&[*user], Kind::FollowRequest, *user)
         }
         // The version of what happens once is when it happened, which a post's edits go on from.
         Event::PostCreated { post, author, mentions, .. } => {

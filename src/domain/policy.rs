@@ -1,9 +1,9 @@
 //! Who sees what: the one place that decides it, for resolvers, feeds and streams alike.
 //!
 //! Each rule takes the rows that it decides by, read from the primary; loading them for many at once is
-//! [`Domain`]'s. Privacy, blocks and audiences belong into these functions, and nowhere else.
+//! [`Domain`]'s. Privacy is decided here, and blocks and audiences belong here, and nowhere else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Domain;
@@ -12,16 +12,22 @@ use crate::model::contact::ContactPolicy;
 use crate::model::id::{CommentId, ConversationId, PostId, UserId};
 use crate::model::{Error, Result};
 use crate::store::member::Membership;
-use crate::store::{Loaded, comment, post, user};
+use crate::store::{LoadErrors, Loaded, comment, post, user};
 
 /// An account that is not in use is seen by its owner only.
 pub fn sees_user(viewer: Option<&Viewer>, user: &user::Model) -> bool {
     user.is_active() || viewer.is_some_and(|viewer| viewer.user == user.id())
 }
 
-/// A post is visible to everyone who sees its author.
-pub fn sees_post(viewer: Option<&Viewer>, post: &post::Model, author: &user::Model) -> bool {
-    post.deleted_at.is_none() && sees_user(viewer, author)
+/// What a private account shows is for its followers: its posts, and whom it follows and who follows it.
+pub fn sees_inside(viewer: Option<&Viewer>, user: &user::Model, follows: bool) -> bool {
+    let is_own = viewer.is_some_and(|viewer| viewer.user == user.id());
+    sees_user(viewer, user) && (!user.is_private || is_own || follows)
+}
+
+/// A post is visible to everyone who sees inside its author's account.
+pub fn sees_post(viewer: Option<&Viewer>, post: &post::Model, author: &user::Model, follows: bool) -> bool {
+    post.deleted_at.is_none() && sees_inside(viewer, author, follows)
 }
 
 const NO_MESSAGES: Error = Error::Forbidden("This person does not take messages from you.");
@@ -55,18 +61,53 @@ impl Domain {
         let mut authors: Vec<UserId> = posts.values().map(|post| post.author()).collect();
         authors.sort_unstable();
         authors.dedup();
-        let (authors, no_authors) = self.tables.users.load(&authors).await;
+        let (authors, mut no_authors) = self.tables.users.load(&authors).await;
+        let (follows, unknown) = self.follows_private(viewer, authors.values()).await;
+        no_authors.extend(unknown);
         let mut visible = HashMap::with_capacity(posts.len());
         for (id, post) in posts {
-            if let Some(author) = authors.get(&post.author()).cloned() {
-                if sees_post(viewer, &post, &author) {
-                    visible.insert(id, VisiblePost { post, author });
-                }
-            } else if let Some(error) = no_authors.get(&post.author()) {
+            if let Some(error) = no_authors.get(&post.author()) {
                 away.insert(id, error.clone());
+            } else if let Some(author) = authors.get(&post.author()).cloned()
+                && sees_post(viewer, &post, &author, follows.contains(&author.id()))
+            {
+                visible.insert(id, VisiblePost { post, author });
             }
         }
         (visible, away)
+    }
+
+    /// Those of these users with private accounts whom the viewer follows, and those of whom that can't be read. The
+    /// others are not looked up.
+    pub(super) async fn follows_private(
+        &self,
+        viewer: Option<&Viewer>,
+        users: impl Iterator<Item = &Arc<user::Model>>,
+    ) -> (HashSet<UserId>, LoadErrors<UserId>) {
+        let Some(viewer) = viewer else { return (HashSet::new(), LoadErrors::new()) };
+        let asked = users.filter(|user| user.is_private && user.id() != viewer.user);
+        let edges: Vec<_> = asked.map(|user| (user.id(), viewer.user)).collect();
+        if edges.is_empty() {
+            return (HashSet::new(), LoadErrors::new());
+        }
+        let (follows, away) = self.tables.is_follower.load(&edges).await;
+        let away = away.into_iter().map(|((user, _), error)| (user, error)).collect();
+        (follows.into_keys().map(|(user, _)| user).collect(), away)
+    }
+
+    /// The user, if the viewer may see inside the account; none if the viewer may see only the account.
+    pub(super) async fn require_inside(
+        &self,
+        viewer: Option<&Viewer>,
+        id: UserId,
+    ) -> Result<Option<Arc<user::Model>>> {
+        let user = self.require_user(viewer, id).await?;
+        let (follows, mut away) = self.follows_private(viewer, std::iter::once(&user)).await;
+        if let Some(error) = away.remove(&id) {
+            return Err(error);
+        }
+        let sees = sees_inside(viewer, &user, follows.contains(&id));
+        Ok(sees.then_some(user))
     }
 
     /// Those of these comments that the viewer may see: those on posts that the viewer may see.

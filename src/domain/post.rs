@@ -16,7 +16,7 @@ use super::fill::{Filling, PostPage, Seen};
 use super::idempotency::Taken;
 use super::media::upload::why_unusable;
 use super::patch::Patch;
-use super::policy::{self, VisiblePost};
+use super::policy::VisiblePost;
 use super::viewer::Viewer;
 use super::{Domain, text};
 use crate::domain::activity::Activity;
@@ -251,24 +251,28 @@ impl Domain {
         .await
     }
 
-    /// A user's posts, the newest first.
-    pub async fn posts_of(&self, viewer: Option<&Viewer>, author: UserId, page: &Page) -> Result<PostPage> {
-        let user = self.require_user(viewer, author).await?;
+    /// A user's posts, the newest first; none if the account is private and the viewer does not follow it.
+    pub async fn posts_of(
+        &self,
+        viewer: Option<&Viewer>,
+        author: UserId,
+        page: &Page,
+    ) -> Result<Option<PostPage>> {
         let mut filling = Filling::of(page);
         while let Some(page) = filling.wanted() {
             let before = page.after.map(|place| PostId::from_row(place.id));
             let limit = u64::from(page.size) + 1;
             let read = async |connection| post::of_author(&connection, author, before, limit).await;
             let posts = self.store.read(author.slot(), read).await?;
-            let see = |post| {
-                if !policy::sees_post(viewer, &post, &user) {
-                    return Seen::Hidden;
-                }
-                Seen::Visible(VisiblePost { post: Arc::new(post), author: Arc::clone(&user) })
+            // After the posts: what was posted since the account became private is not seen by others.
+            let Some(user) = self.require_inside(viewer, author).await? else { return Ok(None) };
+            let see = |post: post::Model| {
+                let author = Arc::clone(&user);
+                (Place::id(post.id), Seen::Visible(VisiblePost { post: Arc::new(post), author }))
             };
-            filling.add(posts.into_iter().map(|post| (Place::id(post.id), see(post))).collect());
+            filling.add(posts.into_iter().map(see).collect());
         }
-        Ok(filling.finish())
+        Ok(Some(filling.finish()))
     }
 
     async fn require_own_post(&self, viewer: &Viewer, id: PostId) -> Result<VisiblePost> {

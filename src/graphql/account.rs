@@ -39,6 +39,7 @@ pub struct ProfileInput {
     bio: MaybeUndefined<String>,
     website: MaybeUndefined<Url>,
     avatar_id: MaybeUndefined<ID>,
+    is_private: MaybeUndefined<bool>,
 }
 
 #[derive(SimpleObject)]
@@ -159,6 +160,7 @@ impl AccountMutation {
                 full_name: input.full_name.into(),
                 bio: input.bio.into(),
                 website: Patch::from(input.website).try_map(|url| Ok::<_, Error>(url.0))?,
+                is_private: input.is_private.into(),
                 avatar: Patch::from(input.avatar_id).try_map(|id| MediaId::parse("input.avatarId", &id))?,
             };
             let row = Box::pin(ctx.domain().update_profile(viewer, change)).await?;

@@ -171,6 +171,22 @@ impl Loader<IsFollower> for Reader {
     }
 }
 
+/// Whether the second has asked to follow the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HasAsked(pub UserId, pub UserId);
+
+impl Loader<HasAsked> for Reader {
+    type Value = Result<(), Error>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[HasAsked]) -> Result<HashMap<HasAsked, Self::Value>, Error> {
+        let keys: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let edges = found(self.domain.tables.has_asked.load(&keys).await);
+        let key = |(user, follower)| HasAsked(user, follower);
+        Ok(edges.into_iter().map(|(edge, row)| (key(edge), row.map(|_| ()))).collect())
+    }
+}
+
 /// Whether the viewer may begin to write to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MayMessage(pub UserId);

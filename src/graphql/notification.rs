@@ -27,6 +27,8 @@ pub enum NotificationKind {
     Reply,
     Mention,
     Follow,
+    FollowRequest,
+    FollowAccepted,
     Message,
 }
 
@@ -156,6 +158,8 @@ fn sentence(username: &str, actors: i32, kind: Kind, target: uuid::Uuid) -> Stri
         Kind::Mention if id::Kind::of(target) == Some(id::Kind::Post) => "mentioned you in a post",
         Kind::Mention => "mentioned you in a comment",
         Kind::Follow => "followed you",
+        Kind::FollowRequest => "asked to follow you",
+        Kind::FollowAccepted => "accepted your request to follow",
         Kind::Message => "sent you a message",
     };
     format!("{who} {did}.")

@@ -52,16 +52,16 @@ pub async fn reload(ctx: &Context<'_>, id: PostId) -> Result<Post, Error> {
     ctx.domain().require_post(ctx.viewer(), id).await.map(Post::from)
 }
 
-/// A user's posts, the newest first.
+/// A user's posts, the newest first; none if the viewer may not see them.
 pub async fn of_user(
     ctx: &Context<'_>,
     author: crate::model::id::UserId,
     first: Option<i32>,
     after: Option<&Cursor>,
-) -> Result<Connection<Post>, Error> {
+) -> Result<Option<Connection<Post>>, Error> {
     let page = forward(List::PostsOfUser, first, after)?;
     let posts = ctx.domain().posts_of(ctx.viewer(), author, &page).await?;
-    Ok(Connection::filled(ctx, List::PostsOfUser, posts))
+    Ok(posts.map(|posts| Connection::filled(ctx, List::PostsOfUser, posts)))
 }
 
 /// One or more images with a caption.

@@ -79,6 +79,11 @@ impl User {
         .await
     }
 
+    /// Whether the posts, the followers and the followed of the account are for its followers only.
+    async fn is_private(&self) -> bool {
+        self.row.is_private
+    }
+
     async fn is_verified(&self) -> bool {
         self.row.is_verified
     }
@@ -101,39 +106,37 @@ impl User {
 
     /// The viewer's relationship with the user; null for the viewer's own account and for anonymous callers.
     async fn relationship(&self, ctx: &Context<'_>) -> Nullable<Relationship> {
-        nullable(async { follow::relationship(ctx, self.row.id()).await }).await
+        nullable(async { follow::relationship(ctx, &self.row).await }).await
     }
 
-    /// Newest first.
+    /// Newest first; null if the account is private and the viewer does not follow it.
     async fn posts(
         &self,
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<Post>> {
-        nullable(async { Ok(Some(post::of_user(ctx, self.row.id(), first, after.as_ref()).await?)) }).await
+        nullable(async { post::of_user(ctx, self.row.id(), first, after.as_ref()).await }).await
     }
 
-    /// Newest first.
+    /// Newest first; null if the account is private and the viewer does not follow it.
     async fn followers(
         &self,
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<User>> {
-        nullable(async { Ok(Some(follow::followers(ctx, self.row.id(), first, after.as_ref()).await?)) })
-            .await
+        nullable(async { follow::followers(ctx, self.row.id(), first, after.as_ref()).await }).await
     }
 
-    /// Newest first.
+    /// Newest first; null if the account is private and the viewer does not follow it.
     async fn following(
         &self,
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<Cursor>,
     ) -> Nullable<Connection<User>> {
-        nullable(async { Ok(Some(follow::following(ctx, self.row.id(), first, after.as_ref()).await?)) })
-            .await
+        nullable(async { follow::following(ctx, self.row.id(), first, after.as_ref()).await }).await
     }
 }
 

@@ -7,8 +7,10 @@ use async_graphql::{Context, Enum, Object, Result};
 use super::context::ContextExt;
 use super::conversation::{self, ConversationConnection};
 use super::feed::{self, FeedConnection};
+use super::follow;
 use super::notification::{self, NotificationConnection, NotificationKind};
 use super::nullable::{Nullable, nullable};
+use super::page::Connection;
 use super::scalar::Cursor;
 use super::session::Session;
 use super::settings::Settings;
@@ -136,6 +138,16 @@ impl Viewer {
             Ok(Some(conversation::of_viewer(ctx, &self.viewer, first, after.as_ref(), archived).await?))
         })
         .await
+    }
+
+    /// Who has asked to follow the viewer's account, the newest first.
+    async fn follow_requests(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<Cursor>,
+    ) -> Nullable<Connection<User>> {
+        nullable(async { Ok(Some(follow::requests(ctx, &self.viewer, first, after.as_ref()).await?)) }).await
     }
 
     /// The active sessions, the last used first.

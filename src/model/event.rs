@@ -62,6 +62,20 @@ pub enum Event {
         follower: UserId,
         active: bool,
         version: i64,
+        /// Whether the user has accepted a request.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accepted: bool,
+    },
+    /// Somebody asks to follow a private account; or the request has ended.
+    FollowRequested {
+        user: UserId,
+        follower: UserId,
+        active: bool,
+        version: i64,
+    },
+    /// A private account became public.
+    AccountOpened {
+        user: UserId,
     },
     MediaUploaded {
         media: MediaId,
@@ -156,6 +170,8 @@ impl Event {
             Self::PostLiked { post, .. } => likes_subject(*post),
             Self::CommentCreated { post, .. } => comments_subject(*post),
             Self::UserFollowed { .. } => "user.followed".to_owned(),
+            Self::FollowRequested { .. } => "user.requested".to_owned(),
+            Self::AccountOpened { .. } => "user.opened".to_owned(),
             Self::MediaUploaded { .. } => "media.uploaded".to_owned(),
             Self::ConversationChanged { conversation, .. } => conversation_subject(*conversation),
             Self::ConversationRead { .. } => "read.conversation".to_owned(),

@@ -15,16 +15,26 @@ pub enum Kind {
     Mention = 4,
     Follow = 5,
     Message = 6,
+    FollowRequest = 7,
+    FollowAccepted = 8,
 }
 
 impl Kind {
     /// All kinds that this program knows; a newer one may write others.
-    pub const ALL: [Self; 6] =
-        [Self::Like, Self::Comment, Self::Reply, Self::Mention, Self::Follow, Self::Message];
+    pub const ALL: [Self; 8] = [
+        Self::Like,
+        Self::Comment,
+        Self::Reply,
+        Self::Mention,
+        Self::Follow,
+        Self::Message,
+        Self::FollowRequest,
+        Self::FollowAccepted,
+    ];
 
     /// Whether what is told of can be taken back and done again, which tells nobody again.
     pub fn is_switched(self) -> bool {
-        matches!(self, Self::Like | Self::Follow | Self::Mention)
+        matches!(self, Self::Like | Self::Follow | Self::Mention | Self::FollowRequest)
     }
 
     /// The kind with this stored number.

@@ -30,6 +30,7 @@ pub enum List {
     Members = 12,
     Sessions = 13,
     Users = 14,
+    FollowRequests = 15,
 }
 
 /// A row's place in its list: a number or a moment, and the id that tells rows of one moment apart.

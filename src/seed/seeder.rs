@@ -138,6 +138,7 @@ impl Seeder {
         let mut page = Page { size: MAX_PAGE, after: None, before: None, from_end: false };
         loop {
             let found = self.domain.posts_of(Some(&author), author.user, &page).await?;
+            let found = found.context("an author does not see their own posts")?;
             let slice = found.slice;
             page.after = found.end.or_else(|| slice.items.last().map(|(place, _)| *place));
             posts.extend(slice.items.into_iter().filter_map(|(_, seen)| {

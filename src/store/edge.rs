@@ -18,7 +18,7 @@ use super::{Connection, Tx, sql_with};
 use crate::model::id::{PostId, Slot, UserId};
 use crate::model::{Error, Result};
 
-/// The four tables of edges. Each is (owner, other): the owner's slot is the row's.
+/// The tables of edges. Each is (owner, other): the owner's slot is the row's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// post, user
@@ -29,6 +29,8 @@ pub enum Table {
     Followers,
     /// user, followed user: the mirror of `Followers`
     Following,
+    /// private account, who has asked to follow it; without a mirror
+    Requests,
 }
 
 impl Table {
@@ -39,6 +41,7 @@ impl Table {
             Self::Liked => ("liked", "user_id", "post_id"),
             Self::Followers => ("followers", "user_id", "follower_id"),
             Self::Following => ("following", "user_id", "followee_id"),
+            Self::Requests => ("follow_requests", "user_id", "follower_id"),
         }
     }
 }
@@ -232,6 +235,12 @@ pub async fn list(
     Listed::find_by_statement(statement).all(connection).await.map_err(failure)
 }
 
+/// The other ends of an owner's newest edges, as the transaction sees them.
+pub async fn newest(tx: &Tx, table: Table, owner: Uuid, limit: u64) -> Result<Vec<Uuid>> {
+    let edges = list(tx.connection(), table, owner, None, limit).await?;
+    Ok(edges.into_iter().map(|edge| edge.other).collect())
+}
+
 #[derive(FromQueryResult)]
 struct ListedOf {
     owner: Uuid,
@@ -274,7 +283,7 @@ struct Pair {
 }
 
 async fn existing(
-    connection: &Connection,
+    connection: &impl ConnectionTrait,
     table: Table,
     owners: Vec<Uuid>,
     others: Vec<Uuid>,
@@ -291,6 +300,27 @@ async fn existing(
         .map_err(failure)
 }
 
+async fn of_users(
+    connection: &Connection,
+    table: Table,
+    keys: &[(UserId, UserId)],
+) -> Result<Vec<((UserId, UserId), ())>> {
+    let (owners, others) = keys.iter().map(|(owner, other)| (owner.uuid(), other.uuid())).unzip();
+    let pairs = existing(connection, table, owners, others).await?;
+    let key = |pair: Pair| (UserId::from_row(pair.owner), UserId::from_row(pair.other));
+    Ok(pairs.into_iter().map(|pair| (key(pair), ())).collect())
+}
+
+/// Those of these edges that there are, as the transaction sees them.
+pub async fn active(tx: &Tx, table: Table, edges: &BTreeSet<(Uuid, Uuid)>) -> Result<BTreeSet<(Uuid, Uuid)>> {
+    if edges.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let (owners, others) = edges.iter().copied().unzip();
+    let pairs = existing(tx.connection(), table, owners, others).await?;
+    Ok(pairs.into_iter().map(|pair| (pair.owner, pair.other)).collect())
+}
+
 /// Whether the second follows the first.
 pub struct IsFollower;
 
@@ -303,10 +333,23 @@ impl Batch for IsFollower {
     }
 
     async fn fetch(connection: &Connection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
-        let (users, followers) = keys.iter().map(|(user, follower)| (user.uuid(), follower.uuid())).unzip();
-        let pairs = existing(connection, Table::Followers, users, followers).await?;
-        let key = |pair: Pair| (UserId::from_row(pair.owner), UserId::from_row(pair.other));
-        Ok(pairs.into_iter().map(|pair| (key(pair), ())).collect())
+        of_users(connection, Table::Followers, &keys).await
+    }
+}
+
+/// Whether the second has asked to follow the first.
+pub struct HasAsked;
+
+impl Batch for HasAsked {
+    type Key = (UserId, UserId);
+    type Row = ();
+
+    fn slot((user, _): &Self::Key) -> Slot {
+        user.slot()
+    }
+
+    async fn fetch(connection: &Connection, keys: Vec<Self::Key>) -> Result<Vec<(Self::Key, ())>> {
+        of_users(connection, Table::Requests, &keys).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Users and their credentials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel, QuerySelect, Statement};
@@ -35,6 +35,7 @@ pub struct Model {
     pub following_count: i32,
     pub name_fence: i32,
     pub messages_from: i16,
+    pub is_private: bool,
     pub created_at: OffsetDateTime,
 }
 
@@ -142,6 +143,17 @@ pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Model>> {
         .map_err(failure)
 }
 
+/// Those of these users, who lie on one shard, whose accounts are private. All rows are locked until the transaction
+/// ends, in the order of ids, so that none becomes private or public meanwhile.
+pub async fn lock_private(tx: &Tx, ids: impl Iterator<Item = UserId>) -> Result<HashSet<UserId>> {
+    let sql = "with held as materialized (
+            select id, is_private from users where id = any($1) order by id for no key update)
+        select id from held where is_private";
+    let ids: Vec<Uuid> = ids.map(UserId::uuid).collect();
+    let rows = Id::find_by_statement(sql_with(sql, [ids.into()])).all(tx.connection()).await;
+    Ok(rows.map_err(failure)?.into_iter().map(|row| UserId::from_row(row.id)).collect())
+}
+
 /// The user's row as this transaction sees it.
 pub async fn find(tx: &Tx, id: UserId) -> Result<Option<Model>> {
     Entity::find_by_id(id.uuid())
@@ -161,6 +173,7 @@ pub async fn update_profile(tx: &Tx, user: &Model) -> Result<()> {
         website: Set(user.website.clone()),
         avatar_id: Set(user.avatar_id),
         name_fence: Set(user.name_fence),
+        is_private: Set(user.is_private),
         ..Default::default()
     };
     change.update_without_returning(tx.connection()).await.map_err(failure)?;

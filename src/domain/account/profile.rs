@@ -11,6 +11,7 @@ use crate::domain::patch::Patch;
 use crate::domain::text::{self, Username};
 use crate::domain::viewer::Viewer;
 use crate::model::claim::Name;
+use crate::model::event::Event;
 use crate::model::id::{MediaId, UserId};
 use crate::model::{Error, Result};
 use crate::store::{Tx, media, user};
@@ -28,6 +29,7 @@ pub struct ProfileChange {
     pub bio: Patch<String>,
     pub website: Patch<String>,
     pub avatar: Patch<MediaId>,
+    pub is_private: Patch<bool>,
 }
 
 /// The same, checked.
@@ -37,6 +39,7 @@ struct Checked {
     bio: Patch<String>,
     website: Patch<String>,
     avatar: Patch<MediaId>,
+    is_private: Option<bool>,
 }
 
 /// A change of name under way: what the user's row was when it began.
@@ -99,7 +102,12 @@ impl Domain {
             change.bio.apply(&mut user.bio);
             change.website.apply(&mut user.website);
             check_avatar(&tx, &mut user, change.avatar).await?;
+            let was_private = user.is_private;
+            user.is_private = change.is_private.unwrap_or(was_private);
             user::update_profile(&tx, &user).await?;
+            if was_private && !user.is_private {
+                tx.emit(&Event::AccountOpened { user: id })?;
+            }
             Ok(Arc::new(user))
         })
         .await
@@ -146,6 +154,11 @@ fn check(change: ProfileChange, reserved: &[String]) -> Result<Checked> {
         bio: change.bio.read(|text| text::optional("input.bio", Some(text), BIO))?,
         website: change.website.read(website)?,
         avatar: change.avatar,
+        is_private: match change.is_private {
+            Patch::Keep => None,
+            Patch::Clear => return Err(Error::invalid("input.isPrivate", "must be true or false")),
+            Patch::Set(is_private) => Some(is_private),
+        },
     })
 }
 

@@ -84,6 +84,7 @@ impl Domain {
             following_count: 0,
             name_fence: 0,
             messages_from: ContactPolicy::Everyone as i16,
+            is_private: false,
             created_at: self.clock.now(),
         };
         Ok(Draft {

@@ -151,7 +151,10 @@ impl Domain {
         people.extend(first.filter(|_| wanted.members > 0).map(Member::user));
         people.sort_unstable();
         people.dedup();
-        let (mut people, no_people) = self.tables.users.load(&people).await;
+        let (mut people, mut no_people) = self.tables.users.load(&people).await;
+        let authors = posts.values().filter_map(|post| people.get(&post.author()));
+        let (follows, unknown) = self.follows_private(Some(viewer), authors).await;
+        no_people.extend(unknown);
         let viewer = Some(viewer);
         unavailable.extend(no_members.into_iter().map(|(first, error)| (first.0, error)));
         unavailable.extend(no_own.into_iter().map(|(own, error)| (own.conversation, error)));
@@ -162,7 +165,8 @@ impl Domain {
         unavailable.extend(posts.values().filter_map(no_author));
         let visible = posts.into_iter().filter_map(|(id, post)| {
             let author = people.get(&post.author())?.clone();
-            sees_post(viewer, &post, &author).then_some((id, VisiblePost { post, author }))
+            let follows = follows.contains(&author.id());
+            sees_post(viewer, &post, &author, follows).then_some((id, VisiblePost { post, author }))
         });
         let posts = visible.collect();
         people.retain(|_, user| sees_user(viewer, user));

@@ -41,7 +41,7 @@ impl GroupWrite for NoticeWrite {
             let user = new.notice.receiver;
             let (topic, about, event) = (LogTopic::Notification, id.uuid(), Some(write.event));
             entries.push(Entry { user, topic, about, actor: None, version: 0, event });
-            if new.notice.kind == Kind::Follow {
+            if matches!(new.notice.kind, Kind::Follow | Kind::FollowRequest) {
                 let (topic, about, version) = (LogTopic::Follow, new.notice.actor.uuid(), new.notice.version);
                 entries.push(Entry { user, topic, about, actor: None, version, event: None });
             }

@@ -1,4 +1,4 @@
-//! Who begins to follow the viewer.
+//! Who begins to follow the viewer, or asks to.
 
 use async_graphql::{Context, Result, Subscription};
 use futures_util::Stream;
@@ -16,7 +16,7 @@ pub struct FollowSubscription;
 
 #[Subscription]
 impl FollowSubscription {
-    /// New followers of the viewer.
+    /// New followers of the viewer, and those who ask to be.
     async fn user_followed(
         &self,
         ctx: &Context<'_>,

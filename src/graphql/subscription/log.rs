@@ -42,6 +42,6 @@ pub fn event(head: Head, logged: Logged) -> Event {
         Logged::Notification { shown, at } => Event::Notification(NotificationEvent::new(head, shown, at)),
         Logged::Message { row, since } => Event::Message(MessageEvent::new(head, row, since)),
         Logged::Read(marker) => Event::Read(ReadEvent::new(head, &marker)),
-        Logged::Follow { user, follows, at } => Event::Follow(FollowEvent::new(head, user, follows, at)),
+        Logged::Follow { user, state, at } => Event::Follow(FollowEvent::new(head, user, state, at)),
     }
 }

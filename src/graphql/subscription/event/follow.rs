@@ -1,4 +1,4 @@
-//! Who begins to follow the viewer.
+//! Who begins to follow the viewer, or asks to.
 
 use std::sync::Arc;
 
@@ -9,23 +9,28 @@ use super::head::Head;
 use crate::graphql::follow::FollowState;
 use crate::graphql::scalar::{Cursor, DateTime};
 use crate::graphql::user::User;
+use crate::model;
 use crate::store::user;
 
-/// Somebody has followed the viewer.
+/// Somebody has followed the viewer, or has asked to.
 #[derive(SimpleObject)]
 pub struct FollowEvent {
     pub cursor: Cursor,
     pub replayed: bool,
     pub at: DateTime,
     user: User,
-    /// Whether the user follows the viewer at the time of delivery.
+    /// Whether the user follows the viewer, or still asks to, at the time of delivery.
     state: FollowState,
 }
 
 impl FollowEvent {
-    pub fn new(head: Head, user: Arc<user::Model>, follows: bool, at: OffsetDateTime) -> Self {
+    pub fn new(
+        head: Head,
+        user: Arc<user::Model>,
+        state: model::follow::FollowState,
+        at: OffsetDateTime,
+    ) -> Self {
         let Head { cursor, replayed } = head;
-        let state = if follows { FollowState::Following } else { FollowState::None };
-        Self { cursor, replayed, at: at.into(), user: user.into(), state }
+        Self { cursor, replayed, at: at.into(), user: user.into(), state: state.into() }
     }
 }
