@@ -246,34 +246,26 @@ async fn compare(stack: &mut Stack, options: &Options) -> anyhow::Result<String>
     Ok(format!("{}.\n\n{report}", machine::describe()?))
 }
 
+/// Those who read and post, as many as connections, each with so many pictures.
+async fn readers(stack: &Stack, options: &Options, pictures: usize) -> anyhow::Result<Population> {
+    eprintln!("making {} people and {} posts", options.users, options.posts);
+    let viewers = usize::from(options.connections);
+    let size = Size { users: options.users, posts: options.posts, viewers, pictures, writers: 0 };
+    let population = Population::make(stack, size).await?;
+    stack.settle().await;
+    Ok(population)
+}
+
 async fn compare_traces(stack: &mut Stack, options: &Options) -> anyhow::Result<String> {
     stack.serve().await?;
-    eprintln!("making {} people and {} posts", options.users, options.posts);
-    let size = Size {
-        users: options.users,
-        posts: options.posts,
-        viewers: usize::from(options.connections),
-        pictures: 1,
-        writers: 0,
-    };
-    let mut population = Population::make(stack, size).await?;
-    stack.settle().await;
+    let mut population = readers(stack, options, 1).await?;
     let time = Duration::from_secs(options.seconds.into());
     traces::measure(stack, &mut population, (options.rounds, time)).await
 }
 
 async fn break_shards(stack: &mut Stack, options: &Options, seconds: u16) -> anyhow::Result<String> {
     stack.serve().await?;
-    eprintln!("making {} people and {} posts", options.users, options.posts);
-    let size = Size {
-        users: options.users,
-        posts: options.posts,
-        viewers: usize::from(options.connections),
-        pictures: usize::from(seconds) * PICTURES_A_SECOND,
-        writers: 0,
-    };
-    let mut population = Population::make(stack, size).await?;
-    stack.settle().await;
+    let mut population = readers(stack, options, usize::from(seconds) * PICTURES_A_SECOND).await?;
     let report = faults::measure(stack, &mut population, Duration::from_secs(seconds.into())).await?;
     Ok(format!("{}; {} connections\n\n{report}", machine::describe()?, options.connections))
 }
