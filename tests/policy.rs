@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::client::{Client, Person, Socket, code, text};
 use crate::harness::schema::{ROOTS, Schema, named};
 use crate::harness::{World, eventually};
+use crate::replica;
 
 /// In all that is only for the followers of a private account.
 const WORD: &str = "heron";
@@ -52,13 +53,7 @@ const ANSWER: &str = "mutation ($id: ID!, $accept: Boolean!) {
     answerFollowRequest(userId: $id, accept: $accept) { user { relationship { followedBy } } } }";
 const REMOVE: &str =
     "mutation ($id: ID!) { removeFollower(id: $id) { user { relationship { followedBy } } } }";
-const PRIVATE: &str = "mutation ($is: Boolean) {
-    updateProfile(input: { isPrivate: $is }) { user { isPrivate } } }";
-
-async fn set_private(person: &Person, is_private: bool) {
-    let data = person.client.data(PRIVATE, json!({ "is": is_private })).await;
-    assert_eq!(data["updateProfile"]["user"]["isPrivate"], json!(is_private));
-}
+const NEITHER: &str = "mutation { updateProfile(input: { isPrivate: null }) { user { isPrivate } } }";
 
 /// Asks to follow, or follows; the state then.
 async fn follow(who: &Person, whom: &Person) -> String {
@@ -95,15 +90,14 @@ async fn share(who: &Person, whom: &Person, post: &str) {
         .await;
 }
 
-async fn things(client: &Client) -> Things {
-    let ada = client.sign_up("ada").await;
+async fn things(client: &Client, ada: Person) -> Things {
     let fay = client.sign_up("fay").await;
     let requested = client.sign_up("rob").await;
     let stranger = client.sign_up("sam").await;
     let removed = client.sign_up("ray").await;
     fay.follow(&ada).await;
     removed.follow(&ada).await;
-    set_private(&ada, true).await;
+    ada.set_private(true).await;
     let image = ada.media().await;
     let post = ada.show(&image, "A heron, #herons @sam").await;
     let comment = fay.comment(&post, None, "What a heron, @sam @rob @ray").await;
@@ -145,7 +139,10 @@ fn surfaces(of: &Things) -> Vec<Surface> {
         "idempotencyKey": key(), "postId": post, "parentId": comment, "text": "heron" } });
     vec![
         surface("query ($id: ID!) { user(id: $id) { posts { nodes { caption } edges { node { caption } } } } }", id(&ada.id)),
-        surface("{ user(username: \"ada\") { posts { nodes { caption } } } }", json!({})),
+        surface(
+            "query ($name: String!) { user(username: $name) { posts { nodes { caption } } } }",
+            json!({ "name": ada.username }),
+        ),
         surface("query ($id: ID!) { node(id: $id) { ... on User { posts { nodes { caption } } } } }", id(&ada.id)),
         surface("query ($ids: [ID!]!) { nodes(ids: $ids) { ... on User { posts { nodes { caption } } } } }", ids(&ada.id)),
         surface(POST, id(post)),
@@ -261,7 +258,7 @@ fn select(schema: &Schema, of: &str, set: &Positioned<SelectionSet>, into: &mut 
 async fn a_private_account_is_seen_inside_by_its_followers_only() {
     let world = World::new().await;
     let client = world.system().await;
-    let of = things(&client).await;
+    let of = things(&client, client.sign_up("ada").await).await;
     eventually("the post is in the list of its hashtag", async || {
         let query = "{ hashtag(name: \"herons\") { posts { nodes { id } } } }";
         let data = of.fay.client.data(query, json!({})).await;
@@ -341,7 +338,7 @@ async fn heard(socket: &mut Socket) -> String {
 async fn what_is_told_stops_at_once() {
     let world = World::new().await;
     let client = world.system().await;
-    let of = things(&client).await;
+    let of = things(&client, client.sign_up("ada").await).await;
     let Things { ada, fay, post, thread, .. } = &of;
     let surfaces = surfaces(&of);
     let id = |id: &str| json!({ "id": id });
@@ -372,15 +369,53 @@ async fn what_is_told_stops_at_once() {
         ada.comment(post, None, &after).await;
         ada.like(post).await;
         ada.write(json!({ "postId": post }), &after).await;
-        for Surface { document, variables, .. } in &surfaces {
-            let answer = fay.client.ask(document, variables.clone()).await;
-            assert!(!answer.to_string().contains(WORD), "round {round}: {document}: {answer}");
-        }
+        see_nothing(fay, &surfaces, &format!("round {round}")).await;
         let told = heard(&mut socket).await;
         assert!(!told.contains("later heron"), "round {round}: {told}");
         ada.on("unlikePost(id: $id) { post { id } }", post).await;
         let_in(ada, fay).await;
     }
+    world.close().await;
+}
+
+/// Asks everything, none of which may be seen any more.
+async fn see_nothing(person: &Person, surfaces: &[Surface], when: &str) {
+    for Surface { document, variables, .. } in surfaces {
+        let answer = person.client.ask(document, variables.clone()).await;
+        assert!(!answer.to_string().contains(WORD), "{when}: {document}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_replica_nor_a_cache_decides() {
+    let world = World::with_replica().await;
+    let (reader, write_at, read_at) =
+        replica::two_processes(&world, &["--shard-replica-max-lag-ms=30000"]).await;
+    let client = Client::new(write_at);
+    let of = things(&client, world.person_on(&client, 0).await).await;
+    let (surfaces, fay) = (surfaces(&of), of.fay.at(read_at));
+    replica::until_read_from(&reader, true).await;
+    let reads = async || {
+        let data =
+            fay.client.data("query ($id: ID!) { post(id: $id) { caption } }", json!({ "id": of.post })).await;
+        assert!(data.to_string().contains(WORD), "{data}");
+        fay.feed().await;
+    };
+
+    reads().await;
+    replica::pause(&world).await;
+    remove(&of.ada, &of.fay).await;
+    see_nothing(&fay, &surfaces, "with a replica that is behind").await;
+    let follow = format!("select 1 from followers where follower_id = '{}' and active", fay.id);
+    assert!(replica::replica_has(&world, &follow).await.is_some(), "the replica knows already");
+    replica::tell(replica::replica_of(&world), &["select pg_wal_replay_resume()"]).await;
+
+    let_in(&of.ada, &of.fay).await;
+    reads().await;
+    world.servers().redis().stop().await;
+    remove(&of.ada, &of.fay).await;
+    see_nothing(&fay, &surfaces, "without Redis").await;
+    world.servers().redis().start().await.expect("Redis starts");
     world.close().await;
 }
 
@@ -406,7 +441,7 @@ async fn requests_are_asked_answered_and_taken_back() {
     let ada = client.sign_up("ada").await;
     let (bob, cyd, dan) =
         (client.sign_up("bob").await, client.sign_up("cyd").await, client.sign_up("dan").await);
-    set_private(&ada, true).await;
+    ada.set_private(true).await;
     let mut socket = ada.client.socket().await;
     socket
         .subscribe(
@@ -452,7 +487,7 @@ async fn requests_are_asked_answered_and_taken_back() {
         assert!(accepted["errors"].is_null(), "{accepted}");
     }
     eventually("Cyd is notified", async || {
-        let accepted = ("FOLLOW_ACCEPTED".to_owned(), "ada accepted your request to follow.".to_owned());
+        let accepted = ("FOLLOW_ACCEPTED".to_owned(), "ada accepted your follow request.".to_owned());
         (notified(&cyd).await == [accepted]).then_some(())
     })
     .await;
@@ -466,7 +501,7 @@ async fn requests_are_asked_answered_and_taken_back() {
 
     // A private account keeps its followers; a public one takes those who ask.
     assert_eq!(follow(&bob, &ada).await, "REQUESTED");
-    set_private(&ada, false).await;
+    ada.set_private(false).await;
     let counted = "query ($id: ID!) { user(id: $id) { followerCount relationship { follow } } }";
     eventually("all are let in", async || {
         let data = dan.client.data(counted, json!({ "id": ada.id })).await;
@@ -475,9 +510,9 @@ async fn requests_are_asked_answered_and_taken_back() {
     })
     .await;
     assert!(asking(&ada).await.is_empty());
-    set_private(&ada, true).await;
+    ada.set_private(true).await;
     assert_eq!(follow(&bob, &ada).await, "FOLLOWING");
-    assert_eq!(ada.client.code(PRIVATE, json!({ "is": null })).await, "BAD_USER_INPUT", "null is neither");
+    assert_eq!(ada.client.code(NEITHER, json!({})).await, "BAD_USER_INPUT");
     world.close().await;
 }
 
@@ -492,10 +527,10 @@ async fn whoever_asks_while_an_account_becomes_public_is_let_in() {
         people.push(client.sign_up(&format!("person{number}")).await);
     }
     for round in 0..6 {
-        set_private(&ada, true).await;
+        ada.set_private(true).await;
         // All ask while the account opens: each becomes a follower, at once or as one who had asked.
         let asked = futures_util::future::join_all(people.iter().map(|person| follow(person, &ada)));
-        tokio::join!(asked, set_private(&ada, false));
+        tokio::join!(asked, ada.set_private(false));
         eventually("all follow", async || {
             let query = "query ($id: ID!) { user(id: $id) { followerCount } }";
             let data = client.data(query, json!({ "id": ada.id })).await;

@@ -27,7 +27,7 @@ async fn likers(client: &Client, post: &str) -> Vec<String> {
 
 /// Two API processes: people write at the first and read at the second. With a limit of half a minute the
 /// replica is read from however far a test lets it fall behind.
-async fn two_processes(world: &World, changes: &[&str]) -> (App, SocketAddr, SocketAddr) {
+pub async fn two_processes(world: &World, changes: &[&str]) -> (App, SocketAddr, SocketAddr) {
     let (_, write_at) = world.api_with(changes).await;
     let (reader, read_at) = world.api_with(changes).await;
     world.process_with(Role::Worker, changes).await;
@@ -44,24 +44,24 @@ async fn remembered_for_long(world: &World) {
     redis::cmd("SET").arg(key).arg(1).query_async::<()>(&mut connection).await.expect("it is set");
 }
 
-fn replica_of(world: &World) -> &Postgres {
+pub fn replica_of(world: &World) -> &Postgres {
     world.servers().replica().expect("a replica")
 }
 
-async fn tell(server: &Postgres, statements: &[&str]) {
+pub async fn tell(server: &Postgres, statements: &[&str]) {
     for statement in statements {
         server.execute("postgres", statement).await.expect("the server does it");
     }
 }
 
 /// Whether a query has rows on the replica.
-async fn replica_has(world: &World, sql: &str) -> Option<()> {
+pub async fn replica_has(world: &World, sql: &str) -> Option<()> {
     let rows = stack::rows(&replica_of(world).url(stack::DATABASE), sql).await;
     (!rows.is_empty()).then_some(())
 }
 
 /// Has the replica replay no more.
-async fn pause(world: &World) {
+pub async fn pause(world: &World) {
     tell(replica_of(world), &["select pg_wal_replay_pause()"]).await;
     eventually("replay has stopped", async || {
         replica_has(world, "select 1 where pg_get_wal_replay_pause_state() = 'paused'").await
@@ -73,7 +73,7 @@ fn is_read_from(app: &App) -> bool {
     app.domain().store.shards()[0].replicas()[0].healthy
 }
 
-async fn until_read_from(app: &App, wanted: bool) {
+pub async fn until_read_from(app: &App, wanted: bool) {
     let what = if wanted { "the replica is read from" } else { "the replica is left out" };
     eventually(what, async || (is_read_from(app) == wanted).then_some(())).await;
 }

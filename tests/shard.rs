@@ -35,7 +35,7 @@ async fn owners(world: &World, shard: usize) -> Vec<usize> {
     owners
 }
 
-/// Everybody posts, and does something with the post of the next one and of the one after.
+/// Everybody posts, does something with the post of the next one and of the one after, and asks to follow somebody.
 async fn live_a_little(people: &[Person]) {
     let posts = join_all(people.iter().map(|person| async move {
         let media = person.media().await;
@@ -56,6 +56,11 @@ async fn live_a_little(people: &[Person]) {
             person.react_to_last(&thread).await;
             person.write(json!({ "userId": people[next].id }), "direct").await;
         }
+    }))
+    .await;
+    join_all(people.iter().enumerate().map(|(index, person)| async move {
+        person.set_private(true).await;
+        people[near(index, 3)].follow(person).await;
     }))
     .await;
 }

@@ -159,7 +159,7 @@ fn sentence(username: &str, actors: i32, kind: Kind, target: uuid::Uuid) -> Stri
         Kind::Mention => "mentioned you in a comment",
         Kind::Follow => "followed you",
         Kind::FollowRequest => "asked to follow you",
-        Kind::FollowAccepted => "accepted your request to follow",
+        Kind::FollowAccepted => "accepted your follow request",
         Kind::Message => "sent you a message",
     };
     format!("{who} {did}.")

@@ -35,6 +35,14 @@ impl Person {
         self.succeed("unfollowUser(id: $id) { user { id } }", &whom.id).await;
     }
 
+    /// Makes the account private, or public.
+    pub async fn set_private(&self, is_private: bool) {
+        let query =
+            "mutation ($is: Boolean) { updateProfile(input: { isPrivate: $is }) { user { isPrivate } } }";
+        let data = self.client.data(query, json!({ "is": is_private })).await;
+        assert_eq!(data["updateProfile"]["user"]["isPrivate"], json!(is_private));
+    }
+
     pub async fn like(&self, post: &str) {
         self.succeed("likePost(id: $id) { post { id } }", post).await;
     }

@@ -158,6 +158,12 @@ impl<'a> Lane<'a> {
         self.call(who, "followUser", json!({ "id": self.ada.id })).await;
         self.call(who, "unfollowUser", json!({ "id": self.ada.id })).await;
         self.call(who, "followUser", json!({ "id": self.ada.id })).await;
+        self.write(who, "updateProfile", json!({ "isPrivate": true })).await;
+        let bob = &self.bob;
+        self.call(&bob.client, "followUser", json!({ "id": guest.id })).await;
+        self.call(who, "answerFollowRequest", json!({ "userId": bob.id, "accept": true })).await;
+        self.call(who, "removeFollower", json!({ "id": bob.id })).await;
+        self.write(who, "updateProfile", json!({ "isPrivate": false })).await;
         for field in ["likePost", "unlikePost", "likePost"] {
             self.call(who, field, json!({ "id": self.post })).await;
         }

@@ -12,12 +12,13 @@ const TRANSACTION: &str = "transaction";
 const OTHER: &str = "other";
 
 /// All tables that statements of requests and workers name.
-pub const TABLES: [&str; 26] = [
+pub const TABLES: [&str; 27] = [
     "backfills",
     "claims",
     "comments",
     "conversations",
     "credentials",
+    "follow_requests",
     "followers",
     "following",
     "hashtag_posts",
