@@ -16,8 +16,8 @@ use crate::replica;
 /// In all that is only for the followers of a private account.
 const WORD: &str = "heron";
 
-/// How often a follower is removed, and everything is asked at once.
-const ROUNDS: usize = 40;
+/// How often a follower is removed, and everything is asked at once; `POLICY_ROUNDS` sets another number.
+const ROUNDS: usize = 12;
 
 /// Somebody's way to a thing.
 struct Surface {
