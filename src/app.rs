@@ -136,8 +136,7 @@ impl App {
         let hub = Hub::start(store, domain.feeds.clone(), bus, &tasks, stopping.clone());
         let is_traced = config.traces.otel_exporter_otlp_endpoint.is_some();
         let build = || Schema::build(Query::default(), Mutation::default(), Subscription::default());
-        let engine = Engine::new(build)?;
-        let engine = if is_traced { engine.with_spans(build) } else { engine };
+        let engine = Engine::new(build, is_traced)?;
         Ok(Self(Arc::new(Inner { config, domain, engine, hub, stopping, tasks })))
     }
 

@@ -42,13 +42,13 @@ impl GroupWrite for FollowWrite {
     /// A follow of a private account becomes a request, unless it is there already. An end ends both.
     async fn write(tx: &Tx, writes: &[Self]) -> Result<Vec<Result<()>>> {
         let private = user::lock_private(tx, writes.iter().map(|write| write.user)).await?;
-        let edges = |active: bool, is_private: bool| -> Edges {
-            let asked = writes.iter().filter(|write| write.active == active);
-            let asked = asked.filter(|write| private.contains(&write.user) == is_private);
-            asked.map(|write| (write.user.uuid(), write.follower.uuid())).collect()
+        let edges = |active| {
+            let asked = writes.iter().filter(move |write| write.active == active);
+            asked.map(|write| (write.user.uuid(), write.follower.uuid()))
         };
-        let (open, asked) = (edges(true, false), edges(true, true));
-        let ended: Edges = edges(false, false).into_iter().chain(edges(false, true)).collect();
+        let (asked, open): (Edges, Edges) =
+            edges(true).partition(|(user, _)| private.contains(&UserId::from_row(*user)));
+        let ended: Edges = edges(false).collect();
         let known = edge::active(tx, Table::Followers, &asked).await?;
         set_requests(tx, &asked.difference(&known).copied().collect(), true).await?;
         set_requests(tx, &ended, false).await?;

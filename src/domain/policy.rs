@@ -57,18 +57,32 @@ impl Domain {
         viewer: Option<&Viewer>,
         ids: &[PostId],
     ) -> Loaded<PostId, VisiblePost> {
-        let (posts, mut away) = self.tables.posts.load(ids).await;
+        let (posts, away) = self.tables.posts.load(ids).await;
         let mut authors: Vec<UserId> = posts.values().map(|post| post.author()).collect();
         authors.sort_unstable();
         authors.dedup();
-        let (authors, mut no_authors) = self.tables.users.load(&authors).await;
-        let (follows, unknown) = self.follows_private(viewer, authors.values()).await;
-        no_authors.extend(unknown);
+        let authors = self.tables.users.load(&authors).await;
+        let (visible, mut unknown) = self.visible_of(viewer, posts, &authors).await;
+        unknown.extend(away);
+        (visible, unknown)
+    }
+
+    /// Those of these posts that the viewer may see. The authors, and perhaps others, were read already.
+    pub(super) async fn visible_of(
+        &self,
+        viewer: Option<&Viewer>,
+        posts: HashMap<PostId, Arc<post::Model>>,
+        (users, no_users): &Loaded<UserId, Arc<user::Model>>,
+    ) -> Loaded<PostId, VisiblePost> {
+        let authors = posts.values().filter_map(|post| users.get(&post.author()));
+        let (follows, unknown) = self.follows_private(viewer, authors).await;
         let mut visible = HashMap::with_capacity(posts.len());
+        let mut away = LoadErrors::new();
         for (id, post) in posts {
-            if let Some(error) = no_authors.get(&post.author()) {
+            let author = post.author();
+            if let Some(error) = no_users.get(&author).or_else(|| unknown.get(&author)) {
                 away.insert(id, error.clone());
-            } else if let Some(author) = authors.get(&post.author()).cloned()
+            } else if let Some(author) = users.get(&author).cloned()
                 && sees_post(viewer, &post, &author, follows.contains(&author.id()))
             {
                 visible.insert(id, VisiblePost { post, author });
@@ -79,7 +93,7 @@ impl Domain {
 
     /// Those of these users with private accounts whom the viewer follows, and those of whom that can't be read. The
     /// others are not looked up.
-    pub(super) async fn follows_private(
+    async fn follows_private(
         &self,
         viewer: Option<&Viewer>,
         users: impl Iterator<Item = &Arc<user::Model>>,

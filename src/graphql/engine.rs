@@ -39,22 +39,17 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    /// Builds the schema, twice. Adds no limits to it: all of them are in [`limits`].
-    pub fn new(build: impl Fn() -> SchemaBuilder<Q, M, S>) -> anyhow::Result<Self> {
+    /// Builds the schemas; that with spans of resolvers only if requests are traced. Adds no limits to them: all are in
+    /// [`limits`].
+    pub fn new(build: impl Fn() -> SchemaBuilder<Q, M, S>, is_traced: bool) -> anyhow::Result<Self> {
         let levels = limits::MAX_LEVELS as usize + 1;
         let build = || build().limit_recursive_depth(levels);
         let strict = build().validation_mode(ValidationMode::Strict).extension(ValidateOnly).finish();
-        let fast = build().validation_mode(ValidationMode::Fast).finish();
+        let fast = || build().validation_mode(ValidationMode::Fast);
+        let traced = is_traced.then(|| fast().extension(ResolverSpans).finish());
+        let fast = fast().finish();
         let types = Types::read(&fast.sdl())?;
-        Ok(Self { strict, fast, traced: None, types, documents: Documents::default() })
-    }
-
-    /// Makes spans of resolvers, in requests that are recorded.
-    #[must_use]
-    pub fn with_spans(self, build: impl Fn() -> SchemaBuilder<Q, M, S>) -> Self {
-        let levels = limits::MAX_LEVELS as usize + 1;
-        let traced = build().limit_recursive_depth(levels).validation_mode(ValidationMode::Fast);
-        Self { traced: Some(traced.extension(ResolverSpans).finish()), ..self }
+        Ok(Self { strict, fast, traced, types, documents: Documents::default() })
     }
 
     /// The schema in its own language.

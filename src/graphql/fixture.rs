@@ -9,7 +9,7 @@ use crate::model::{Error, Result};
 pub type TestEngine = Engine<Query, Mutation, Subscription>;
 
 pub fn engine() -> TestEngine {
-    Engine::new(build).expect("a schema")
+    Engine::new(build, false).expect("a schema")
 }
 
 fn build() -> SchemaBuilder<Query, Mutation, Subscription> {

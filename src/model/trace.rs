@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
+use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
@@ -49,15 +50,11 @@ impl TraceParent {
         carrier.remove(HEADER).map(Self)
     }
 
-    /// The span that it names, if it follows the format.
-    fn context(&self) -> Option<SpanContext> {
-        let context = self.extract();
-        Some(context.span().span_context().clone()).filter(SpanContext::is_valid)
-    }
-
-    fn extract(&self) -> opentelemetry::Context {
+    /// The context with the span that it names; none if it does not follow the format.
+    fn context(&self) -> Option<Context> {
         let carrier = HashMap::from([(HEADER.to_owned(), self.0.clone())]);
-        TraceContextPropagator::new().extract(&carrier)
+        let context = TraceContextPropagator::new().extract(&carrier);
+        context.span().span_context().is_valid().then_some(context)
     }
 }
 
@@ -72,7 +69,8 @@ pub fn sample(share: f64) {
 /// not decide.
 pub fn request_span(parent: Option<&TraceParent>, make: impl FnOnce() -> Span) -> Span {
     let Some(sampler) = SAMPLER.get() else { return Span::none() };
-    let trace = parent.and_then(TraceParent::context).map(|context| context.trace_id());
+    let parent = parent.and_then(TraceParent::context);
+    let trace = parent.as_ref().map(|parent| parent.span().span_context().trace_id());
     let trace = trace.unwrap_or_else(|| RandomIdGenerator::default().new_trace_id());
     let result = sampler.should_sample(None, trace, "", &SpanKind::Server, &[], &[]);
     if result.decision == SamplingDecision::RecordAndSample { below(parent, make) } else { Span::none() }
@@ -83,19 +81,18 @@ pub fn effect_span(parent: impl FnOnce() -> Option<TraceParent>, make: impl FnOn
     if SAMPLER.get().is_none() {
         return Span::none();
     }
-    let parent = parent();
-    let context = parent.as_ref().and_then(TraceParent::context);
-    let is_recorded = context.is_some_and(|context| context.is_sampled());
-    if is_recorded { below(parent.as_ref(), make) } else { Span::none() }
+    let parent = parent().and_then(|parent| parent.context());
+    let is_recorded = parent.as_ref().is_some_and(|parent| parent.span().span_context().is_sampled());
+    if is_recorded { below(parent, make) } else { Span::none() }
 }
 
-fn below(parent: Option<&TraceParent>, make: impl FnOnce() -> Span) -> Span {
+fn below(parent: Option<Context>, make: impl FnOnce() -> Span) -> Span {
     let span = make();
     if let Some(parent) = parent
         && !span.is_disabled()
     {
         // Fails only for a span that has begun.
-        let _ = span.set_parent(parent.extract());
+        let _ = span.set_parent(parent);
     }
     span
 }

@@ -8,14 +8,14 @@ use futures_util::future::join4;
 
 use crate::domain::Domain;
 use crate::domain::fill::{FilledPage, Filling, Seen};
-use crate::domain::policy::{VisiblePost, sees_post, sees_user};
+use crate::domain::policy::{VisiblePost, sees_user};
 use crate::domain::viewer::Viewer;
 use crate::model::id::{ConversationId, PostId, UserId};
 use crate::model::page::{Page, Place};
 use crate::model::{Error, Result};
 use crate::store::member::{FirstMembers, Member, Membership};
 use crate::store::message::LastMessage;
-use crate::store::{LoadErrors, conversation, inbox, message, post, user};
+use crate::store::{LoadErrors, conversation, inbox, message, user};
 
 /// Users by id.
 pub type People = HashMap<UserId, Arc<user::Model>>;
@@ -151,24 +151,14 @@ impl Domain {
         people.extend(first.filter(|_| wanted.members > 0).map(Member::user));
         people.sort_unstable();
         people.dedup();
-        let (mut people, mut no_people) = self.tables.users.load(&people).await;
-        let authors = posts.values().filter_map(|post| people.get(&post.author()));
-        let (follows, unknown) = self.follows_private(Some(viewer), authors).await;
-        no_people.extend(unknown);
+        let people = self.tables.users.load(&people).await;
         let viewer = Some(viewer);
+        let (posts, not_seen) = self.visible_of(viewer, posts, &people).await;
+        let (mut people, no_people) = people;
         unavailable.extend(no_members.into_iter().map(|(first, error)| (first.0, error)));
         unavailable.extend(no_own.into_iter().map(|(own, error)| (own.conversation, error)));
-        unavailable.extend(no_posts.into_iter().map(|(id, error)| (ConversationId::of_post(id), error)));
-        let no_author = |post: &Arc<post::Model>| {
-            Some((ConversationId::of_post(post.id()), no_people.get(&post.author())?.clone()))
-        };
-        unavailable.extend(posts.values().filter_map(no_author));
-        let visible = posts.into_iter().filter_map(|(id, post)| {
-            let author = people.get(&post.author())?.clone();
-            let follows = follows.contains(&author.id());
-            sees_post(viewer, &post, &author, follows).then_some((id, VisiblePost { post, author }))
-        });
-        let posts = visible.collect();
+        let no_posts = no_posts.into_iter().chain(not_seen);
+        unavailable.extend(no_posts.map(|(id, error)| (ConversationId::of_post(id), error)));
         people.retain(|_, user| sees_user(viewer, user));
         let away = unavailable.values().next().cloned().or_else(|| no_people.into_values().next());
         let people = Arc::new(people);
